@@ -1,5 +1,5 @@
-"""Makes the notifications about an action that waits for approval. They say where, and until when, a human can approve
-the action."""
+"""Makes the notifications about an action that waits for approval. Each notification says where and until when a human
+can approve the action."""
 
 from collections.abc import Callable, Sequence
 
@@ -14,7 +14,8 @@ _NAME = "notify"
 def approval_notifications(
     action: Action, webhooks: Sequence[str], url: Callable[[Action], str], at: Micros
 ) -> list[Action]:
-    """Return a notification for each name in `webhooks`; `url(action)` returns the URL of the page that shows `action`."""
+    """Return a notification about `action` for each webhook named in `webhooks`. `url(action)` must return the URL of
+    the page that shows `action`."""
     about = {
         "approve": {
             "id": action.id,

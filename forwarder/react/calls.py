@@ -1,8 +1,9 @@
 """Carries out one action: asks the guards, stores CALLING, sends the call, stores the result.
 
 If the result of a call is unknown, the call is repeated, because a repetition has no second effect. Only a prompt is
-never repeated: the user would be asked twice. Before each repetition, the guards judge the action again. Even if they
-stop the repetition, the target is looked up, because the earlier call may have had an effect that must be undone.
+never repeated, because the user would be asked twice. Before each repetition, the guards decide again whether the
+action may be carried out. If they stop the repetition, the target is looked up, because the earlier call may have had
+an effect that must be undone.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,15 +25,15 @@ _NO_ANSWER = Answer(0, text="the forwarder stopped before an answer came")
 
 
 class Calls:
-    """Judges actions, carries them out, and stores the results."""
+    """Lets the guards decide about actions, carries out the permitted actions, and stores the results."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows) -> None:
         self._parts = parts
         self._rows = rows
 
     async def judge(self, action: Action) -> None:
-        """Let the guards judge a planned or waiting action. Depending on their decision, send its call, let the action wait,
-        or end the action."""
+        """Let the guards decide whether a planned or waiting action may be carried out. Depending on the decision, send
+        the action's call, let the action wait, or end the action."""
         act = None if action.kind is EffectKind.PROMPT else self._parts().acts[action.name]
         found = await self._parts().judge(action, self._rows.clock.now())
         # Nothing is awaited from here to the commit of the call, so the counts of the guards are still right at the commit.
@@ -48,8 +49,8 @@ class Calls:
             await self._end(action, act, found)
 
     async def resume(self, action: Action) -> None:
-        """Continue an action that was in the state CALLING when the forwarder stopped: its call may have been
-        carried out."""
+        """Continue an action that was in the state CALLING when the forwarder stopped. The action's call may have been
+        carried out, so look up the target first. A prompt ends as `unknown`."""
         if action.kind is EffectKind.PROMPT:
             await self.progress(action, lost())
             return
@@ -88,7 +89,7 @@ class Calls:
                 await self._rows.commit([waits])
 
     async def _prompt(self, action: Action) -> None:
-        """Look up how to ask the user, ask the guards again, and send the prompt."""
+        """Look up how to ask the user, let the guards decide again, and send the prompt if they permit it."""
         request = await self._parts().prompts.prepare(action)
         if isinstance(request, PromptProgress):
             await self.progress(action, request)
@@ -173,7 +174,7 @@ class Calls:
             await self._rows.finish(seen, Outcome.REFUSED, found.reason, found.detail)
 
     def _moved(self, action: Action, found: Judgement) -> list[Action]:
-        """Return the row of the live effect that `action` prolongs, with the later end. Return an empty list if
+        """Return the earlier action whose live effect `action` prolongs, with the later end. Return an empty list if
         `action` prolongs no effect."""
         live = self._rows.memory.get(found.moves) if found.moves else None
         until = self._rows.clock.now() + lasts(action)
@@ -182,7 +183,7 @@ class Calls:
         return [msgspec.structs.replace(live, undo_due=until, due=until)]
 
     async def _done(self, calling: Action, act: Act, answer: Answer) -> None:
-        """Store that the action is done, and the state of the target now."""
+        """Store that the action is done, and the current state of the target."""
         seen = await act.look(calling)
         now = self._rows.clock.now()
         until = now + lasts(calling) if calling.kind is EffectKind.TIMED else None
@@ -210,7 +211,8 @@ class Calls:
 
     async def _settle(self, action: Action, act: Act, found: Judgement) -> None:
         """Look up whether the earlier call of an action was carried out, after a guard has forbidden to repeat the
-        call. For a timed action, retry the look-up until it succeeds: if there is an effect, it must be undone."""
+        call. For a timed action, retry the look-up until it succeeds, because an effect of the earlier call must be
+        undone later."""
         seen = await act.look(action)
         is_final = not (seen.answer.ok or seen.answer.is_retryable)
         is_gone = seen.answer.status == 404 or (is_final and action.kind is not EffectKind.TIMED)

@@ -1,6 +1,6 @@
 """Processes each action when it is due: carries out the next step, and stores the new state.
 
-Only one action at a time is processed for each target. The next step depends on the state of the action:
+For each target, only one action is processed at a time. The next step depends on the state of the action:
 
 | state | next step |
 |---|---|
@@ -51,8 +51,8 @@ class ActionEngine:
     """Processes the actions in `rows`. Only the engine and `ReactionRunner` change these rows."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows, report: Callable[[], None]) -> None:
-        """Process `rows` with the parts that `parts` returns for the current configuration. Call `report` before each round
-        of work."""
+        """Process the actions in `rows`. `parts` must return the parts of the engine for the current configuration.
+        Call `report` each time before looking for due actions."""
         self._parts = parts
         self._rows = rows
         self._report = report
@@ -79,8 +79,8 @@ class ActionEngine:
             self._working.clear()  # a task that is cancelled before its first step ends without its `finally`
 
     async def withdraw(self, covers: Callable[[Action], bool] = lambda _: True) -> None:
-        """Withdraw the prompts that wait for an answer, if `covers` returns True for them. Their rows do not change:
-        the user may have answered already, and the next poll shows that."""
+        """Withdraw each prompt that waits for an answer and for which `covers` returns True. The stored state of a
+        prompt does not change: the user may have answered already, and the next poll shows whether this is so."""
         out = {ActionState.CALLING, ActionState.PROMPTING}
         for found in [one for one in self._rows.memory.open() if one.kind is EffectKind.PROMPT and one.state in out]:
             async with self.lock(found):
@@ -89,7 +89,7 @@ class ActionEngine:
                     await self._parts().prompts.cancel(action)
 
     async def _wait(self, now: Micros) -> None:
-        """Wait until the next action is due or a row has changed, but at most _IDLE seconds."""
+        """Wait until the next action is due or an action has changed, but at most _IDLE seconds."""
         first = self._rows.memory.next_due() or now + int(_IDLE * SECOND)
         changed = asyncio.ensure_future(self._rows.changed.wait())
         pause = asyncio.ensure_future(self._rows.clock.sleep(min(_IDLE, max(0.001, (first - now) / SECOND))))
@@ -101,8 +101,8 @@ class ActionEngine:
         self._rows.changed.clear()
 
     async def _keep(self, action: Action) -> None:
-        """Process one step of an action. If the step raises an exception, log it and postpone this action, so that
-        the other actions continue."""
+        """Process one step of an action. If the step raises an exception, log the exception and postpone the action, so
+        that the other actions continue."""
         key = action.key
         try:
             async with self.lock(action):
@@ -125,7 +125,7 @@ class ActionEngine:
             self._rows.changed.set()
 
     def lock(self, action: Action) -> asyncio.Lock:
-        """Return the lock to hold while working on an action or changing its row."""
+        """Return the lock that the caller must hold while it processes or changes an action."""
         return self._locks.setdefault(subject_of(action), asyncio.Lock())
 
     async def _work(self, action: Action) -> None:
@@ -140,7 +140,8 @@ class ActionEngine:
 
 
 class _Undo:
-    """Undoes the effects of timed actions. Tries until the effect is undone, or until someone else has changed the target."""
+    """Undoes the effects of timed actions. Each undo is tried until the effect is gone, or until someone else has
+    changed the target."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows) -> None:
         self._parts = parts

@@ -1,4 +1,5 @@
-"""The interfaces of the engine's parts. A reload of the settings replaces these parts, but not the engine."""
+"""The interfaces of the parts of the engine that processes actions. A reload of the settings replaces these parts, but
+not the engine."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -16,8 +17,8 @@ class PromptSender(Protocol):
     """Sends and polls prompts. No method raises for an error of Okta."""
 
     async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
-        """Look up how the user can be asked, and return the request that asks the user. If the user cannot be
-        asked now, return a PromptProgress that says why."""
+        """Look up how the user of the prompt `action` can be asked, and return the request that asks the user. If the
+        user cannot be asked now, return a PromptProgress that says why."""
 
     async def send(self, action: Action) -> PromptProgress:
         """Send the prompt `action`; at most one request is sent."""
@@ -26,11 +27,11 @@ class PromptSender(Protocol):
         """Poll for the user's answer."""
 
     async def cancel(self, action: Action) -> None:
-        """Withdraw the prompt, if that is possible. The row of the prompt does not change."""
+        """Withdraw the prompt, if that is possible. The stored state of the prompt does not change."""
 
 
 class Parts(Protocol):
-    """All parts of the engine, made from one configuration."""
+    """All parts of the engine that processes actions, made from one configuration."""
 
     @property
     def acts(self) -> Mapping[str, Act]:
@@ -42,13 +43,13 @@ class Parts(Protocol):
 
     @property
     def horizon(self) -> Micros:
-        """How long an ended action still matters to the guards, in microseconds."""
+        """How long the guards need an action after its end, in microseconds."""
 
     async def judge(self, action: Action, now: Micros) -> Judgement:
         """Let the guards decide whether `action` may be carried out now."""
 
     def plan(self, alert: Event, at: Micros) -> Sequence[Action]:
-        """Return the actions that the configuration has for `alert`."""
+        """Return the actions that follow `alert` by the configuration, planned at the time `at`."""
 
     def answered(self, prompt: Action, answer: str, at: Micros) -> Sequence[Action]:
         """Return the actions that follow `answer` to `prompt`."""
@@ -57,10 +58,11 @@ class Parts(Protocol):
         """Return the notifications about `action`, which waits for approval."""
 
     async def newly_protected(self) -> Sequence[Action]:
-        """Return the live actions whose target has become protected."""
+        """Return the actions with a live effect on a target that has become protected."""
 
     async def findings(self, effects: Sequence[Action]) -> Sequence[ReactionFinding]:
-        """Return the problems of the configuration that show only at run time; `effects` are the live actions."""
+        """Return the problems of the configuration that can be found only at run time. `effects` are the actions whose
+        effect is live."""
 
     async def close(self) -> None:
         """Close the connections."""

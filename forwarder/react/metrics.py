@@ -21,7 +21,8 @@ _logger = logs.get("react")
 
 
 class ReactionMetrics:
-    """Counts and logs the results of actions. Each metric exists from the start for all label values that are known."""
+    """Counts and logs the results of actions. From the start, each metric has a series for all label values that are
+    known in advance."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
@@ -57,7 +58,8 @@ class ReactionMetrics:
         self._log(action)
 
     def state(self, memory: ActionsInMemory, pauses: Pauses, now: Micros) -> None:
-        """Set the gauges of waiting actions, live effects, overdue undos and pauses; at most once a second."""
+        """Set the gauges of waiting actions, live effects, overdue undos and pauses. Do nothing if the gauges were set
+        less than a second ago."""
         if 0 <= now - self._reported < SECOND:
             return
         self._reported = now

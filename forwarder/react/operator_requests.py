@@ -4,7 +4,8 @@ from forwarder.control_socket import ControlRequest
 
 
 class ApproveRequest(ControlRequest, frozen=True, tag="reactions approve"):
-    """Approve (if `given` is True) or refuse an action that waits for a human. `by` is the person who decided."""
+    """Approve an action that waits for a human, if `given` is True; else refuse the action. `by` is the person who
+    decided."""
 
     id: str
     by: str
@@ -21,7 +22,7 @@ class UndoRequest(ControlRequest, frozen=True, tag="reactions undo"):
 
 class PauseRequest(ControlRequest, frozen=True, tag="reactions pause"):
     """Pause reactions. `scope` is the id of a rule or the name of an action; if it is empty, all reactions are paused.
-    Without `seconds`, the pause lasts until an operator resumes. `title` is the rule's title."""
+    Without `seconds`, the pause lasts until an operator ends it. `title` is the title of the rule."""
 
     scope: str
     why: str

@@ -1,4 +1,4 @@
-"""Plans the actions for an alert, and returns them as rows. Does no I/O."""
+"""Plans the actions for an alert. Does no I/O."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -32,21 +32,22 @@ _LEVELS = ("low", "medium", "high")
 class Plans:
     """Plans the actions for alerts by one configuration.
 
-    Several entries of `reactions.on` may choose the same alert. An action that they have in common is planned once for
-    each target. If its settings differ, the settings of the entry with the stronger mode apply. If the modes are equal, the
-    longer time and the higher risk level apply, and a human must approve if one of the entries requires an approval.
+    Several entries of `reactions.on` may choose one alert, and may have an action in common. A common action is planned
+    once for each target. If its settings differ between the entries, the settings of the entry with the stronger mode
+    apply. If the modes are equal, the longer time and the higher risk level apply, and a human must approve if one of
+    the entries requires an approval.
     """
 
     def __init__(self, settings: ReactionsSettings, rules: Iterable[KnownRule]) -> None:
-        """Plan by `settings`. `rules` are the loaded rules."""
+        """Plan actions by `settings`. `rules` are the loaded rules."""
         self._settings = settings
         self._rules = list(rules)
         self._names = {rule.id: rule.name for rule in self._rules}
 
     @property
     def modes(self) -> dict[str, str]:
-        """The mode of each rule, by the rule's id: the strongest mode of the entries that choose the rule, or `off` if
-        no entry chooses the rule."""
+        """The mode of each rule, by the rule's id. The mode is the strongest mode of the entries that choose the rule;
+        `off` if no entry chooses the rule."""
         found = {}
         for rule in self._rules:
             modes = [entry.effective(self._settings.mode) for entry in self._entries(rule)]
@@ -56,8 +57,8 @@ class Plans:
     def plan(self, event: Event, at: Micros) -> list[Action]:
         """Return the actions for an alert, in the order of the configuration.
 
-        If the alert names exactly one target for an action, the action is due immediately. Otherwise its row has
-        already ended as refused.
+        If the alert names exactly one target for an action, the action is due immediately. Otherwise, the action is
+        returned in the state ENDED, as refused.
         """
         alert = decode(event.body)
         found = alert["forwarder"]["alert"]
@@ -93,8 +94,8 @@ class Plans:
         return list(planned.values())
 
     def answered(self, prompt: Action, answer: str, at: Micros) -> list[Action]:
-        """Return the actions that follow `answer`, as the prompt's row lists them. The target of an action is the user
-        who was asked, unless the action has the setting `user`, or is not about a user."""
+        """Return the actions that follow `answer`, as the settings of `prompt` list them. The target of an action is
+        the user who was asked, unless the action has the setting `user`, or is not about a user."""
         alert = decode(prompt.subject) if prompt.subject else {}
         shared = {each: getattr(prompt, each) for each in _SHARED} | {"parent": prompt.key}
         found = []
@@ -123,11 +124,11 @@ _SHARED = (
 
 
 def settings_of(do: DoSettings, reactions: ReactionsSettings) -> dict[str, Any]:
-    """Return the settings of an action in the form that its row stores.
+    """Return the settings of an action in the form in which the store keeps them.
 
-    The keys are `for` (in seconds), `group`, `to` and `level`; for a prompt `by`, `message` and `then`. Each action in
-    `then` has its name in the key `do`. If the entry sets `approve`, the value of the key `approve` is False or an
-    object. The object may have `within`, the time to approve in seconds.
+    The keys of a prompt are `by`, `message` and `then`; each action in `then` has its name in the key `do`. The keys of
+    other actions are `for` (in seconds), `group`, `to` and `level`. If the entry sets `approve`, there is also a key
+    `approve`: its value is False, or an object that may have `within`, the time to approve in seconds.
     """
     found: dict[str, Any] = {}
     match do.settings:
@@ -175,12 +176,14 @@ def _about(name: str, where: str | None, uuid: str, alert: Mapping[str, Any]) ->
 
 
 def _path(settings: Mapping[str, Any]) -> list[str]:
-    """Return the settings that distinguish two actions with the same name and target: group and receiver."""
+    """Return the settings that are part of an action's identity: the group and the receiver. Two actions with one name
+    and one target are different if these settings differ."""
     return [settings[key] for key in ("group", "to") if key in settings]
 
 
 def _made_by(alert: dict[str, Any]) -> list[str]:
-    """Return the ids of the actor, of the API token and of the transaction of the last event."""
+    """Return three ids from an alert, as far as they exist: of the actor, of the API token and of the transaction of
+    the alert's last event."""
     actor, transaction = object_at(alert, "actor"), object_at(alert, "transaction")
     detail = object_at(transaction, "detail")
     found = (actor.get("id"), detail.get("requestApiTokenId"), transaction.get("id"))

@@ -18,15 +18,16 @@ class Answer(msgspec.Struct, frozen=True):
     """The result of one call. A refusal is also an Answer, not an exception, because the next step depends on it.
 
     Attributes:
-        status: the HTTP status; 0 if there was no answer.
+        status: the HTTP status; 0 if there was no response.
         body: decoded JSON, or None.
         code: Okta's `errorCode`, or the field `error` of an OAuth response; empty if there is none.
         text: for an operator: what was refused, and what to do. After a 2xx, the text is empty, or names something
             unexpected.
-        sent: False if the call certainly did not reach the server, else True.
+        sent: False if the call certainly did not reach the server; True if it reached the server or may have reached
+            it.
         error_id, request_id: the ids that Okta gave to the error and to the request.
         retry_at: the server refuses calls until this time, at most an hour from now; None if the server does not say.
-        links: the URLs in the `Link` header of the response, by their `rel`.
+        links: the URLs in the `Link` header of the response, by the value of `rel`.
     """
 
     status: int
@@ -46,28 +47,29 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def is_configured(self) -> bool:
-        """False if no call was made, because the server is no longer in the configuration."""
+        """Whether the server is in the configuration. If this is False, no call was made."""
         return self.status != 0 or self.code != NOT_CONFIGURED
 
     @property
     def is_retryable(self) -> bool:
-        """Whether the same call may succeed later: a configured server did not respond, or the status is 408, 425, 429
-        or 5xx."""
+        """Whether the call may succeed if it is sent again later: a configured server did not respond, or the status is
+        408, 425, 429 or 5xx."""
         return self.is_configured and (self.status in {0, 408, 425, 429} or self.status >= 500)
 
 
 def retry_at(headers: Mapping[str, str], now: Micros) -> Micros | None:
-    """Return the time in `Retry-After`, by our clock, but at most an hour from `now`; None if the server does not say.
+    """Return the time in the header `Retry-After`, by the forwarder's clock, but at most an hour from `now`; None if
+    the header does not name a usable time.
 
-    Without the maximum, an action could wait for years because of a wrong header, or an effect would not be undone in time.
-    Names in `headers` must be in lower case, unless the mapping ignores case.
+    The maximum is needed because a wrong header could otherwise delay an action or an undo for years. The names in
+    `headers` must be in lower case, unless the mapping ignores case.
     """
     wait = retry_after(headers, now)
     return None if wait is None else now + min(round(wait * SECOND), _LONGEST_PAUSE)
 
 
 def okta_retry_at(status: int, headers: Mapping[str, str], now: Micros) -> Micros | None:
-    """Return the time until which Okta refuses calls, by our clock; None if Okta does not say.
+    """Return the time until which Okta refuses calls, by the forwarder's clock; None if Okta does not name a time.
 
     The time is that of `Retry-After` or, after a 429, the end of the rate limit's window; at most an hour from `now`.
     """
@@ -81,14 +83,14 @@ def okta_retry_at(status: int, headers: Mapping[str, str], now: Micros) -> Micro
 
 
 def unreadable(answer: Answer, what: str) -> Answer:
-    """Return the answer that replaces a 2xx with an unexpected body, such as the page of a proxy. The answer counts as
-    no response. `what` names the call."""
+    """Return an answer to use in place of `answer`, a 2xx with an unexpected body, such as the page of a proxy. The
+    returned answer counts as no response. `what` names the call."""
     text = f"the response to {what} cannot be read: it is not what Okta's API describes; a proxy may have sent it"
     return Answer(0, text=text, request_id=answer.request_id)
 
 
 class OktaCall(Protocol):
-    """One org's API. Sends each call once: the caller decides about retries."""
+    """The API of one org. Each call is sent only once: the caller decides about retries."""
 
     async def ready(self, method: str, path: str) -> None:
         """Wait until the rate limit allows a call of `path`."""
@@ -109,12 +111,13 @@ class Seen(msgspec.Struct, frozen=True):
 
     Attributes:
         answer: the answer to the look-up. If the answer is not `ok`, the other attributes have no meaning.
-        state: what the action would change, in the form that the row stores: for example the user's status, or whether
-            the user is a member of the group.
+        state: the part of the target that the action would change, in the form that is stored with the action: for
+            example the user's status, or whether the user is a member of the group.
         is_so: whether the target is already in the state that the action would set.
-        is_partly_so: whether only a part of the action's effect is there already. The call is needed for the rest.
-        text: a note for an operator: why the state is set but has no effect, or what else has the same effect.
-            Usually empty.
+        is_partly_so: whether the target already has a part of the action's effect, but not all of it. The call is
+            needed for the rest of the effect.
+        text: a note for an operator: why the state is set but has no effect, or what else in Okta also has the effect
+            of the action. Usually empty.
     """
 
     answer: Answer
@@ -125,7 +128,7 @@ class Seen(msgspec.Struct, frozen=True):
 
     @property
     def is_there(self) -> bool:
-        """Whether there is anything to undo: `is_so` or `is_partly_so`."""
+        """Whether there is an effect to undo, complete or partial: `is_so` or `is_partly_so`."""
         return self.is_so or self.is_partly_so
 
 
@@ -134,7 +137,7 @@ class KnownRule(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the short name by which `reactions.on` and other rules may refer to the rule; often empty.
-        alerts: whether the rule alerts by itself; false if it only feeds a correlation.
+        alerts: whether the rule alerts by itself; false if its matches are only counted by a correlation.
     """
 
     id: str

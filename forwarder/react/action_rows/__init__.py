@@ -1,1 +1,2 @@
-"""The rows of actions: the store has every row, and memory has the rows that the engine or the guards still need."""
+"""The rows of actions. A row is the stored record of one action. The store has every row; memory has only the rows that
+the engine or the guards still need."""

@@ -1,6 +1,7 @@
 """Commits changed rows of actions to the store, then puts them in memory.
 
-A commit also has the events about the change. The engine and the guards read only the rows in memory.
+A row is the stored record of one action. Each commit also stores the events about the changes. The engine and the
+guards read only the rows in memory.
 """
 
 import asyncio
@@ -21,10 +22,10 @@ from forwarder.react.ports import Answer
 
 
 class Rows:
-    """Commits changed rows to the store, then puts them in memory.
+    """Commits changed rows (the stored records of actions) to the store, then puts the rows in memory.
 
     Attributes:
-        changed: set after each change, to wake the engine.
+        changed: an event that is set after each commit, to wake the engine.
     """
 
     def __init__(
@@ -46,7 +47,8 @@ class Rows:
     async def commit(
         self, rows: Sequence[Action], news: Sequence[Action] = (), cursor: tuple[str, str] | None = None
     ) -> None:
-        """Store `rows`, an event about each row of `news`, and `cursor`. Retry until the store has accepted them."""
+        """Store three things in one transaction: `rows`, an event about each row in `news`, and `cursor`. Retry until
+        the store has accepted them. Then put `rows` in memory."""
         now = self.clock.now()
         for row in rows:
             self._note(row)
@@ -82,8 +84,8 @@ class Rows:
     async def finish(
         self, action: Action, outcome: Outcome, reason: Reason | None, detail: str, more: Sequence[Action] = ()
     ) -> Action:
-        """End an action that leaves nothing to undo, and store the rows `more` in the same commit. Return the ended
-        row."""
+        """End an action that leaves nothing to undo. Store the ended action and the rows `more` in one commit. Return
+        the ended action."""
         ended = msgspec.structs.replace(
             action, state=ActionState.ENDED, outcome=outcome, reason=reason, detail=detail, waits_for=None, due=None
         )
@@ -91,7 +93,8 @@ class Rows:
         return ended
 
     def later(self, action: Action, answer: Answer, backoff: Backoff) -> Action:
-        """Return `action` with one more failed try, due after the backoff or at `answer.retry_at`, whichever is later."""
+        """Return a copy of `action` with one more failed try. It is due after the backoff or at `answer.retry_at`,
+        whichever is later."""
         attempts = action.attempts + 1
         due = self.clock.now() + int(backoff.delay(min(attempts, 20)) * SECOND)
         return msgspec.structs.replace(
@@ -100,12 +103,13 @@ class Rows:
 
 
 def answered(action: Action, answer: Answer) -> Action:
-    """Return `action` with the request id and the error id of `answer`. Okta's support finds a call by these ids."""
+    """Return a copy of `action` with the request id and the error id of `answer`. Okta's support can find a call by
+    these ids."""
     return msgspec.structs.replace(
         action, request_id=answer.request_id or action.request_id, error_id=answer.error_id or action.error_id
     )
 
 
 def lasts(action: Action) -> Micros:
-    """Return how long the effect of a timed action lasts."""
+    """Return how long the effect of a timed action lasts, in microseconds."""
     return int(float(action.settings.get("for", 0)) * SECOND)

@@ -1,7 +1,7 @@
-"""Keeps in memory the rows of open actions, and what the guards need to know about ended actions.
+"""Keeps in memory the rows (stored records) of open actions, and what the guards need to know about ended actions.
 
-`fill` loads the rows of the store at the start, and `put` replaces a row after each commit. No method awaits, so a
-result stays valid until the caller's next `await`.
+`fill` loads the rows from the store when the forwarder starts. After each commit, `put` replaces the changed rows. No
+method awaits, so a result stays valid until the caller's next `await`.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -38,23 +38,25 @@ Place = tuple[str, str, str, str, str]
 
 
 def place_of(action: Action) -> Place:
-    """Return the key of an action's effect: org, name, target and group. Actions with the same key have the same
-    effect."""
+    """Return the key of an action's effect: the action's org, name, target and group. Two actions with equal keys have
+    the same effect."""
     target = action.target
     return action.org, action.name, target.kind, _canonical(target), str(action.settings.get("group", ""))
 
 
 class ActionsInMemory:
-    """Open rows, and the ended rows that the guards still need: for the limits, or because an operator undid them.
+    """The open actions, and the ended actions that the guards still need: for the limits, or because an operator undid
+    the action.
 
     Attributes:
         limit_hits: how many actions each limit held back.
     """
 
     def __init__(self, horizon: Micros = DAY) -> None:
-        """Keep each ended row for `horizon` microseconds, but for at least a day.
+        """Keep each ended action for `horizon` microseconds, but for at least a day.
 
-        `horizon` is the period of the longest limit. The guard `hold` and the default limit of prompts look back a day.
+        `horizon` is the period of the longest limit. At least a day is needed, because the guard `hold` and the default
+        limit of prompts look back a day.
         """
         self.horizon = max(horizon, DAY)
         self._clear()
@@ -74,17 +76,19 @@ class ActionsInMemory:
         self.limit_hits = LimitHits()
 
     def fill(self, actions: Iterable[Action], horizon: Micros = DAY) -> None:
-        """Replace all rows with `actions`, which `ActionStore.load_actions` returned for the last `horizon`."""
+        """Replace everything in memory with `actions`, which `ActionStore.load_actions` returned for the last `horizon`
+        microseconds."""
         self.horizon = max(horizon, DAY)
         self._clear()
         for action in actions:
             self.put(action)
 
     def widen(self, actions: Iterable[Action], horizon: Micros) -> None:
-        """Extend the horizon to `horizon` microseconds; do nothing if it is that long already.
+        """Keep ended actions for `horizon` microseconds from now on; do nothing if they are already kept at least that
+        long.
 
-        `actions` are the rows that `ActionStore.load_actions` returned for `horizon`. Open rows among them are ignored:
-        memory has them already, perhaps in a newer state.
+        `actions` are the actions that `ActionStore.load_actions` returned for `horizon`. Open actions in `actions` are
+        ignored: memory has each open action already, perhaps in a newer state.
         """
         if horizon <= self.horizon:
             return
@@ -98,8 +102,8 @@ class ActionsInMemory:
     # Rows
 
     def put(self, action: Action) -> None:
-        """Put a committed row in the place of the action's old row. As in the store, a PLANNED row never replaces a row
-        in another state."""
+        """Replace an action in memory by `action`, its committed new state. An action in the state PLANNED never
+        replaces the same action in another state; the store has the same rule."""
         old = self._open.get(action.key)
         if old is not None and action.state is ActionState.PLANNED and old.state is not ActionState.PLANNED:
             return
@@ -119,8 +123,8 @@ class ActionsInMemory:
         self._remember(action)
 
     def get(self, key: str) -> Action | None:
-        """Return the open row whose key is `key` or begins with it: an action's id is the beginning of its key. Return
-        None if no row matches, or if several rows do."""
+        """Return the open action whose key is `key` or begins with `key`: an action's id is the beginning of its key.
+        Return None if no open action matches, or if several match."""
         if (found := self._open.get(key)) is not None:
             return found
         if not key or len(key) >= _KEY:
@@ -129,38 +133,40 @@ class ActionsInMemory:
         return matching[0] if len(matching) == 1 else None
 
     def open(self) -> list[Action]:
-        """Return the open rows, in the order in which they were first put."""
+        """Return the open actions, in the order in which they were first put into memory."""
         return list(self._open.values())
 
     def due(self, now: Micros) -> list[Action]:
-        """Return the rows that are due at `now`, the earliest due time first. A row stays due until its next `put`."""
+        """Return the actions that are due at `now`, the earliest due time first. An action stays due until `put` or
+        `postpone` changes its due time."""
         return [self._open[key] for key in self._schedule.due(now)]
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[Action]:
-        """Return the due rows that may start now, as `Schedule.startable` chooses them. `working` are the rows that are
-        being processed, at most `at_once` in each lane."""
+        """Return the due actions that may start now, as `Schedule.startable` chooses them. `working` are the actions
+        that are being processed; in each lane, at most `at_once` actions are processed at the same time."""
         return [self._open[key] for key in self._schedule.startable(now, working, at_once)]
 
     def postpone(self, key: str, until: Micros) -> None:
-        """Make a row due at `until`, without changing the row. The next `put` of the row sets its due time again."""
+        """Make the action with the key `key` due at `until`, without changing the action itself. The next `put` of the
+        action sets its due time again."""
         self._schedule.postpone(key, until)
 
     def count_waiting(self, what: Waits) -> int:
-        """Return the number of rows that wait for `what`."""
+        """Return the number of actions that wait for `what`."""
         return len(self._waiting[what])
 
     def waiting(self, what: Waits, most: int) -> list[Action]:
-        """Return up to `most` of the rows that wait for `what`, the oldest first."""
+        """Return the actions that wait for `what`: at most `most` actions, the one that has waited longest first."""
         return [self._open[key] for key in islice(self._waiting[what], most)]
 
     def lasting(self) -> list[Action]:
-        """Return the rows whose effect must still be undone, the oldest effect first. The limits keep the number of
-        these rows small."""
+        """Return the actions whose effect must still be undone, the oldest effect first. There are never many of them,
+        because of the limits."""
         return [self._open[key] for key in self._lasting]
 
     def _index(self, action: Action) -> None:
-        """Update the lists of waiting rows and of rows with an effect to undo. Without these lists, all open rows would
-        have to be searched, and an attack may leave many thousands of rows open."""
+        """Update two lists: the waiting actions, and the actions with an effect to undo. Without the lists, all open
+        actions would have to be searched, and an attack may leave many thousands of actions open."""
         for what, keys in self._waiting.items():
             if action.state is ActionState.WAITING and action.waits_for is what:
                 keys.setdefault(action.key)
@@ -172,19 +178,19 @@ class ActionsInMemory:
             self._lasting.pop(action.key, None)
 
     def next_due(self) -> Micros | None:
-        """Return the time at which the next row becomes due; None if no row will."""
+        """Return the time at which the next action becomes due; None if no action will become due."""
         return self._schedule.next_due()
 
     # Effects
 
     def live(self, action: Action) -> Action | None:
-        """Return another action with the same effect: a LIVE one or, if there is none, one whose call or undo is under
-        way. Return None if there is neither."""
+        """Return another action with the same effect as `action`. Prefer an action in the state LIVE to one whose call
+        or undo is under way. Return None if there is no other action with this effect."""
         others = [one for key, one in self._places.get(place_of(action), {}).items() if key != action.key]
         return min(others, key=lambda one: one.state is not ActionState.LIVE) if others else None
 
     def effects(self) -> list[Action]:
-        """Return the rows whose effect is live."""
+        """Return the actions in the state LIVE."""
         return [one for one in self._open.values() if one.state is ActionState.LIVE]
 
     def held(self, org: str, target: ActionTarget, now: Micros) -> Action | None:
@@ -194,8 +200,9 @@ class ActionsInMemory:
         return held if held is not None and (held.is_open or _undone(held) > now - HOLD) else None
 
     def prompts(self, action: Action) -> Iterator[Action]:
-        """Return the prompts that the limits of the prompt `action` count: those of its org that wait for an answer or
-        are about to be sent, and earlier ones to its user. The rows have no alerts and no requests."""
+        """Return the prompts that count towards the limits of the prompt `action`: all prompts of its org that wait for
+        an answer or are about to be sent, and all earlier prompts to its user. The returned prompts are without their
+        alert and their request."""
         return self._prompts.beside(action)
 
     # Limits
@@ -209,8 +216,8 @@ class ActionsInMemory:
         return ""
 
     def claim(self, action: Action, now: Micros, *, shadow: bool = False) -> None:
-        """Count `action` towards the limits, and reserve its effect, so that the guards stop other actions with the
-        same effect. The claim ends at the next `put` of the row, or when `release` is called."""
+        """Count `action` towards the limits, and reserve its effect, so that the guards stop other actions with this
+        effect. The claim ends at the next `put` or `release` of the action."""
         self._claims[action.key] = action, shadow
         self._recent.add(action, now, shadow=shadow)
         if not shadow:
@@ -219,13 +226,13 @@ class ActionsInMemory:
                 self._prompts.claim(action)
 
     def release(self, key: str) -> None:
-        """End the claim of the action with this key, if there is one."""
+        """End the claim that `claim` made for the action with the key `key`, if there is a claim."""
         self._release(key, keep=False)
 
     # Own calls
 
     def made(self, request_id: str) -> bool:
-        """Whether `request_id` is Okta's id of one of our own calls."""
+        """Whether `request_id` is Okta's id of a call that the forwarder made for an action."""
         return request_id in self._requests
 
     def reported(self, action: Action) -> Action | None:
@@ -247,7 +254,7 @@ class ActionsInMemory:
             self._prompts.put(row)
 
     def _place(self, action: Action) -> None:
-        """Remember whether an action has a live effect, or may have one."""
+        """Record whether a timed action has an effect now, or may have one."""
         may_be_done = action.state is ActionState.WAITING and action.called_at is not None
         if action.kind is EffectKind.TIMED and (action.state in _EFFECTIVE or may_be_done):
             self._occupy(action)
@@ -274,7 +281,7 @@ class ActionsInMemory:
             self.limit_hits.add(new.approval.limit, new.planned_at)
 
     def _remember(self, action: Action) -> None:
-        """Remember what the guards need to know about an action even after its end."""
+        """Record what the guards need to know about an action even after its end."""
         if (acted := acted_at(action)) is not None:
             at, shadow = acted
             self._recent.add(action, at, shadow=shadow)
@@ -308,7 +315,7 @@ def _keep(kept: dict[K, V], key: K, value: V) -> None:
 
 
 def horizon_of(limits: Iterable[Limit]) -> Micros:
-    """Return how long ended rows are kept, in microseconds: the period of the longest limit, but at least a day."""
+    """Return how long ended actions are kept, in microseconds: the period of the longest limit, but at least a day."""
     return max([DAY, *(limit.micros for limit in limits)])
 
 

@@ -24,10 +24,11 @@ id of the user or of the rule."""
 
 
 def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
-    """Return, for each limit that counts an action: the limit's name, the scope, and the key of the counted item.
+    """Return (limit, scope, item) for each limit that counts `action`: the limit's name, the key of the count, and the
+    key of the counted item.
 
     `per_user` and `per_rule` count alerts, so the item is the alert. The limit of a kind counts actions, so the item is
-    the action. No limit counts quiet actions.
+    the action. No limit counts an action of the kind `quiet`.
     """
     if action.kind is EffectKind.QUIET:
         return []
@@ -41,8 +42,8 @@ def scopes_of(action: Action, *, shadow: bool) -> list[tuple[str, Scope, str]]:
 
 
 class RecentActions:
-    """Counts the recent items (alerts or actions) of each scope. The counts stay small: an action that a limit holds
-    back is not counted.
+    """Counts the recent items of each scope. A scope is the key of one count; an item is an alert or an action. The
+    counts stay small, because an action that a limit holds back is not counted.
 
     Forgets actions that are more than `horizon` microseconds older than the action that was added last.
     """
@@ -54,7 +55,8 @@ class RecentActions:
         self._order: deque[tuple[Micros, Scope, str, str]] = deque()
 
     def add(self, action: Action, at: Micros, *, shadow: bool) -> None:
-        """Count an action that acts at `at`. If the action was counted before, the later of the two times counts."""
+        """Count an action that acts at the time `at`. If the action was counted before, the later of the two times
+        applies."""
         for _, scope, item in scopes_of(action, shadow=shadow):
             actions = self._found.setdefault(scope, {}).setdefault(item, {})
             if actions.get(action.key, at - 1) < at:
@@ -66,7 +68,7 @@ class RecentActions:
                 self._drop(scope, item, key)
 
     def widen(self, horizon: Micros) -> None:
-        """Remember actions for `horizon` microseconds from now on."""
+        """From now on, keep each action for `horizon` microseconds."""
         self._horizon = horizon
 
     def remove(self, action: Action) -> None:
@@ -96,7 +98,8 @@ class RecentActions:
 def acted_at(action: Action) -> tuple[Micros, bool] | None:
     """Return when an action acted, and whether it acted only in shadow mode; None if it has not acted.
 
-    An action acts when its call is sent. In shadow mode, it acts when it is recorded, unless a limit held it back.
+    An action acts when its call is sent. In shadow mode, where no call is sent, an action acts when it is recorded,
+    unless a limit held it back.
     """
     if action.called_at is not None:
         return action.called_at, False
@@ -106,7 +109,8 @@ def acted_at(action: Action) -> tuple[Micros, bool] | None:
 
 
 class OpenPrompts:
-    """The prompts that were sent or, in shadow mode, would have been sent. The limits keep their number small.
+    """The prompts that were sent or, in shadow mode, would have been sent. There are never many of them, because of the
+    limits.
 
     Forgets ended prompts that are more than `horizon` microseconds older than the prompt that was put last.
     """
@@ -118,7 +122,7 @@ class OpenPrompts:
         self._order: dict[str, Action] = {}  # ended prompts, in the order in which they were put
 
     def put(self, action: Action) -> None:
-        """Remember the current row of a prompt, without its alert and its request."""
+        """Keep the current state of a prompt, without its alert and its request."""
         self._drop(action)
         small = msgspec.structs.replace(action, subject=b"", request=None, before=None, after=None)
         if action.state in _OUT:
@@ -128,11 +132,12 @@ class OpenPrompts:
             self._forget(acted[0] - self.horizon)
 
     def claim(self, action: Action) -> None:
-        """Count a prompt that is about to be sent as one that waits for an answer."""
+        """Count a prompt that is about to be sent as a prompt that waits for an answer."""
         self.put(msgspec.structs.replace(action, state=ActionState.CALLING))
 
     def beside(self, action: Action) -> Iterator[Action]:
-        """Return the prompts in the org of `action` that wait for an answer, and the ended prompts to its user."""
+        """Return the prompts in the org of `action` that wait for an answer, and the ended prompts to the user of
+        `action`."""
         out, over = self._out.get(action.org, {}), self._over.get(_user(action), {})
         return chain(out.values(), over.values())
 
@@ -168,7 +173,8 @@ class LimitHit(NamedTuple):
 
     Attributes:
         last: the planned time of the newest action that the limit held back.
-        hour, day: the number of actions that the limit held back in the last hour and in the last day, to the minute.
+        hour, day: the number of actions that the limit held back in the last hour and in the last day. Both periods
+            consist of whole minutes.
     """
 
     limit: str
@@ -178,14 +184,14 @@ class LimitHit(NamedTuple):
 
 
 class LimitHits:
-    """Counts the actions that each limit held back, by minute. Keeps at most two days of minutes for each limit."""
+    """Counts, for each limit and minute, the actions that the limit held back. Keeps the counts of at most two days."""
 
     def __init__(self) -> None:
         self._minutes: dict[str, dict[int, int]] = {}
         self._last: dict[str, Micros] = {}
 
     def add(self, limit: str, at: Micros) -> None:
-        """Count an action that was planned at `at` and that `limit` holds back."""
+        """Count an action that was planned at the time `at` and that `limit` holds back."""
         minutes = self._minutes.setdefault(limit, {})
         minute = at // _MINUTE
         minutes[minute] = minutes.get(minute, 0) + 1

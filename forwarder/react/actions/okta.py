@@ -1,4 +1,5 @@
-"""The actions that call Okta's API: for each action the look-up of its target, the call, and the call that undoes it.
+"""The actions that call Okta's API. The table shows, for each action: the look-up of its target, the call, and the call
+that undoes the action.
 
 | action | look-up | call | undone by |
 |---|---|---|---|
@@ -35,15 +36,16 @@ _MOST_PAGES = 50
 class Act(ABC):
     """The implementation of one action.
 
-    By default, the target is not looked up: the call is sent in any state of the target, because a repetition does no
-    harm. By default, the action cannot be undone.
+    By default, the target is not looked up, and the call is sent in any state of the target, because a second call does
+    no harm. By default, the action cannot be undone.
     """
 
     outcome = Outcome.DONE
     """The outcome of the action if its call is answered with a 2xx."""
 
     async def look(self, action: Action) -> Seen:  # noqa: ARG002
-        """Return the current state of the action's target, and whether the effect is there already."""
+        """Return the current state of the action's target, and whether the target already has the effect of the
+        action."""
         return Seen(Answer(200))
 
     @abstractmethod
@@ -76,8 +78,8 @@ class OktaAct(Act):
         return await api.call(request.method, request.path, body=request.body)
 
     async def _get(self, action: Action, path: str, is_right: Callable[[Any], bool]) -> Answer:
-        """Send a GET. If `is_right` returns False for the body of a 2xx, treat the 2xx as no response: such a body says
-        nothing about the target."""
+        """Send a GET. If the status is 2xx, but `is_right` returns False for the body, return an answer that counts as
+        no response, because the body says nothing about the target."""
         api: OktaCall | None = self._okta.org(action.org)
         if api is None:
             return NO_API
@@ -111,7 +113,7 @@ class _Status(OktaAct):
     status: str
 
     async def look(self, action: Action) -> Seen:
-        """Return the user's status, and when it changed."""
+        """Return the user's status, and the time of its last change."""
         answer = await self._get(action, _user(action), _has_text("status"))
         if not answer.ok:
             return Seen(answer)
@@ -137,8 +139,8 @@ class Suspend(_Status):
         return ActionRequest(action.org, "POST", f"{_user(action)}/lifecycle/unsuspend")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:
-        """Whether the user is suspended, and the status has not changed since our call. A later change by an admin is
-        not undone."""
+        """Whether the user is suspended, and the user's status has not changed since our call. If an admin has changed
+        the status since, the forwarder must not undo that change."""
         if not isinstance(seen.state, Mapping) or seen.state.get("status") != self.status:
             return False
         made = action.after if isinstance(action.after, Mapping) else {}
@@ -147,7 +149,8 @@ class Suspend(_Status):
 
 
 class UserRisk(OktaAct):
-    """Sets the user's risk. The org's policies decide what follows from a risk. The action cannot be undone."""
+    """Sets the user's risk. The org's policies decide what happens to a user with this risk. The action cannot be
+    undone."""
 
     async def look(self, action: Action) -> Seen:
         """Return the user's risk. If Okta answers 404, the risk is NONE."""
@@ -173,13 +176,13 @@ class AddToGroup(OktaAct):
     """Puts the user into a group for which the org has stricter policies."""
 
     def __init__(self, okta: Okta, *, spares_admins: bool = True) -> None:
-        """Call the APIs of `okta`. With `spares_admins`, refuse a group whose members have an admin role."""
+        """Call the APIs of `okta`. With `spares_admins`, refuse a group that gives its members an admin role."""
         super().__init__(okta)
         self._spares_admins = spares_admins
 
     async def look(self, action: Action) -> Seen:
-        """Return whether the user is a member of the group that the setting `group` names, by id or exact
-        name."""
+        """Return whether the user is a member of the group. The action's setting `group` is the id or the exact name of
+        the group."""
         found = await self._group_id(action)
         if isinstance(found, Answer):
             return Seen(found)
@@ -237,8 +240,8 @@ class AddToGroup(OktaAct):
         return Answer(404, code="group", text=f"the group {wanted!r} {what}")
 
     async def _without_roles(self, action: Action, name: str, group: str) -> str | Answer:
-        """Return the id `group`. If the group gives its members an admin role, return an answer that refuses the group:
-        our call must not make a suspect an administrator."""
+        """Return the id `group`. If the group gives its members an admin role, return an answer that refuses the group,
+        because our call must not make a suspicious user an administrator."""
         if not self._spares_admins:
             return group
         answer = await self._get(action, f"/api/v1/groups/{_id(group)}/roles", _is_list)

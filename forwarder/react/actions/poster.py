@@ -46,7 +46,7 @@ _HINTS = {
 
 
 def usual_hint(status: int, _body: object = None) -> str:
-    """Return what the operator can do about an HTTP status, whichever server sent it."""
+    """Return what the operator can do about an HTTP status. The hint fits every server."""
     return _HINTS.get(status, "ask those who run the server")
 
 
@@ -58,7 +58,7 @@ class PostServer(NamedTuple):
         timeout: seconds from the start of a request to the end of its response.
         shown: the text to show in place of a URL that holds a secret; empty to show the URL.
         ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
-        environment: whether to use the proxy that environment variables name, as calls of Okta's API do.
+        environment: whether to use the proxy that the environment variables name. Calls of Okta's API use it.
     """
 
     url: str
@@ -73,7 +73,7 @@ class Poster:
     """Posts to one server. Follows no redirect, and does not retry."""
 
     def __init__(self, server: PostServer, clock: Clock) -> None:
-        """Prepare to post to `server`; connect to nothing yet.
+        """Prepare to post to `server`, without connecting to it yet.
 
         Raises:
             SettingsError: the server's `ca_file` cannot be used.
@@ -101,8 +101,8 @@ class Poster:
         return sent if isinstance(sent, Answer) else self._answer(*sent, hint)
 
     async def problem(self) -> str:
-        """Return why the server cannot be reached, and what to do; empty if the server answers with any status. Sends
-        OPTIONS, which changes nothing on the server."""
+        """Send an OPTIONS request, which changes nothing on the server. Return why the server cannot be reached, and
+        what to do; empty if the server answers with any status."""
         sent = await self._send("OPTIONS", b"", {})
         return sent.text if isinstance(sent, Answer) else ""
 
@@ -142,14 +142,15 @@ class Poster:
 
 
 class Posters:
-    """Base of all receivers of one kind. Has a Poster for each receiver, by the receiver's name in the
-    configuration."""
+    """Base class for all receivers of one kind, such as webhooks. Has a Poster for each receiver, by the receiver's
+    name in the configuration."""
 
     def __init__(self) -> None:
         self._posters: dict[str, Poster] = {}
 
     async def problems(self) -> list[str]:
-        """Return a line for each receiver that cannot be reached: key, problem, hint. Sends only OPTIONS."""
+        """Send an OPTIONS request to each receiver. Return a line for each receiver that cannot be reached: key,
+        problem, hint."""
         found = [(poster.key, await poster.problem()) for poster in self._posters.values()]
         return [f"{key}: {problem}" for key, problem in found if problem]
 
@@ -188,7 +189,8 @@ def _said(body: object, text: str) -> str:
 
 
 def _shown_start(text: str) -> str:
-    """Return the start of a text from the server, in one line and without secrets: the text may repeat our request."""
+    """Return the start of a text from the server, in one line. Secrets are removed, because the text may repeat our
+    request."""
     return _line(redact_start(text.strip(), _DETAIL_LIMIT), _DETAIL_LIMIT)
 
 

@@ -47,7 +47,8 @@ async def check_jwks(settings: SetSettings) -> list[str]:
 async def check_provider(receiver: str, org: str, settings: SetSettings, okta: OktaCall) -> list[str]:
     """Check that the forwarder is registered in an org as a provider of security events. Return the problems.
 
-    `receiver` is the name of the org in `reactions.receivers`. The API needs the scope `PROVIDERS_SCOPE`.
+    `receiver` is the name under which `reactions.receivers` lists the org. The call of Okta's API needs the scope
+    `PROVIDERS_SCOPE`.
     """
     key = f"reactions.receivers.{receiver}.org"
     await okta.ready("GET", PROVIDERS_PATH)
@@ -92,7 +93,8 @@ async def _get(client: httpx.AsyncClient, url: str) -> tuple[int, str, bytes]:
 
 
 def _compare(settings: SetSettings, content: bytes) -> list[tuple[str, str]]:
-    """Return the problems of the published keys, each with a hint; the hint is empty if the usual hint applies."""
+    """Return (problem, hint) for each problem of the published keys. If `hint` is empty, the caller shows its usual
+    hint."""
     try:
         published = {key.get("kid"): key for key in json.loads(content)["keys"]}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):

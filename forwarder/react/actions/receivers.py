@@ -1,5 +1,5 @@
-"""The actions that send to a webhook or to a receiver of risk events, not to an org's API. They change no state in
-Okta. A receiver recognises a repeated request by the request's id."""
+"""The actions that send a request to a webhook or to a receiver of risk events, and not to an org's API. These actions
+change no state in Okta. A receiver recognises a repeated request by the request's id."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,15 +12,15 @@ from forwarder.react.ports import Answer, Seen
 
 
 class Notify(Act):
-    """Posts the alert to a webhook. A notification about an action that waits for approval, or about the
-    answer to a prompt, also describes that action or answer."""
+    """Posts the alert to a webhook. If the notification is about an action that waits for approval, it also describes
+    this action. If it is about the answer to a prompt, it also describes the answer."""
 
     def __init__(self, webhooks: Webhooks) -> None:
         self._webhooks = webhooks
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request. Its body has only what is added to the alert, because the action's row has the alert
-        already."""
+        """Return the request. The body of the request has only the keys that `call` adds to the alert, because the
+        alert is already stored with the action."""
         return ActionRequest(str(action.settings["to"]), "POST", body=action.settings.get("about"))
 
     async def call(self, action: Action, request: ActionRequest) -> Answer:
@@ -29,7 +29,7 @@ class Notify(Act):
 
 
 class RiskEvent(Act):
-    """Pushes a security event token. Its receiver does not say whether the token had an effect."""
+    """Pushes a security event token. The receiver of the token does not say whether the token had an effect."""
 
     outcome = Outcome.ACCEPTED
 
@@ -37,7 +37,7 @@ class RiskEvent(Act):
         self._events = events
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:  # noqa: ARG002
-        """Return the request. Its body has the claims of the token."""
+        """Return the request. The body of the request has the claims of the token."""
         level = LEVELS.get(str(action.settings.get("level", "")), "high")
         reason = f"{action.title} ({action.id})"
         risk = Risk(action.key[:32], action.org, action.target, level, reason, action.published)

@@ -4,9 +4,9 @@
     an Okta org    Okta's user-risk-change    `subject.user`     low, medium or high
     others         CAEP's risk-level-change   `sub_id`           LOW, MEDIUM or HIGH
 
-Okta answers 202 even if it does not know the user, or has already received the `jti`. So a repetition does no harm, and the
-answer does not say what effect the token had. Other receivers get the event of CAEP 1.0, because it is the only standard
-event about a risk.
+Okta answers 202 even if it does not know the user, or has already received a token with this `jti`. So sending a token
+twice does no harm, and the answer does not say what effect the token had. Other receivers get the event of CAEP 1.0,
+because it is the only standard event about a risk.
 """
 
 from collections.abc import Mapping
@@ -66,7 +66,8 @@ class Risk(msgspec.Struct, frozen=True):
     """The content of a risk event.
 
     Attributes:
-        id: the `jti`. An action always uses the same `jti`, so that a receiver recognises a repetition.
+        id: the `jti` of the token. An action uses one `jti` for all its tries, so that a receiver recognises a
+            repetition.
         org: the name of the user's org in `orgs`.
         reason: the reason of the risk, in words for an admin.
         at: when the risk became known.
@@ -106,7 +107,7 @@ class SecurityEvents(Posters):
 
     def claims(self, name: str, risk: Risk) -> dict[str, Any] | None:
         """Return the claims of the token for the receiver `name`; None if the receiver is not in the configuration. The
-        claims are the body of the action's request, which is stored before it is sent."""
+        claims are the body of the action's request. The request is stored before it is sent."""
         receiver = self._settings.receivers.get(name)
         if receiver is None or self._settings.set is None:
             return None

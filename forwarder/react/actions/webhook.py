@@ -26,8 +26,8 @@ def _hint(status: int, body: object) -> str:
 
 
 def payload(alert: bytes, about: Mapping[str, Any] | None = None) -> bytes:
-    """Return the body of a webhook: the alert as stored. If `about` is given, its keys are added to the object `forwarder`
-    of the alert.
+    """Return the body of a webhook: the alert as it is stored. If `about` is given, its keys are added to the alert's
+    object `forwarder`.
 
     `about` describes something that came after the alert, such as an action that waits for approval.
     """
@@ -69,8 +69,8 @@ class Webhooks(Posters):
     async def send(self, name: str, message_id: str, body: bytes) -> Answer:
         """Send `body` once to the receiver `name`. Raises nothing for an error of the receiver.
 
-        `message_id` is ASCII without `.`, and stays the same when a webhook is repeated, so that the receiver recognises
-        the repetition.
+        `message_id` must be ASCII without `.`. If a webhook is sent again, `message_id` must be the same as before, so
+        that the receiver recognises the repetition.
         """
         if name not in self._posters:
             text = f"reactions.webhooks has no {name} any more; add it, or take it out of `do`"

@@ -1,1 +1,1 @@
-"""The guards, which decide whether an action may be carried out now, and the look-ups that they need."""
+"""The guards, and the look-ups that the guards need. The guards decide whether an action may be carried out now."""

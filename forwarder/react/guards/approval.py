@@ -1,4 +1,5 @@
-"""Decides whether a human must approve an action, and makes the judgement that asks for the approval."""
+"""Decides whether a human must approve an action, and makes the judgement (the decision of a guard) that asks for the
+approval."""
 
 from forwarder.core.action import ASKS, Action, Approval, Reason, Waits
 from forwarder.core.time import SECOND, Micros
@@ -13,12 +14,15 @@ def asks(action: Action) -> bool:
 
 
 def ask(case: Case, approve_within: float, reason: Reason, why: str, text: str) -> Judgement:
-    """Return the judgement that lets an action wait for a human's approval. In shadow mode, return a judgement that says
-    that a human would be asked.
+    """Return the judgement (the decision of a guard) that lets an action wait for a human's approval. In shadow mode,
+    return a judgement that says that mode `enforce` would ask a human.
 
-    The time to approve is `approve_within` seconds, unless the action's settings have another time. `reason` is LIMIT
-    or APPROVAL; `why` is the name of the limit that the action exceeds, or `asks`; `text` tells an operator why a human
-    must approve.
+    The human has `approve_within` seconds, unless the action's settings have another time. The other arguments say why
+    a human must approve:
+
+    - `reason` is LIMIT or APPROVAL.
+    - `why` is the name of the limit that the action exceeds, or `asks` if it exceeds none.
+    - `text` is the explanation for an operator.
     """
     action = case.action
     if case.in_shadow:

@@ -1,4 +1,5 @@
-"""Decides which addresses may be blocked: only a single public address."""
+"""Decides whether an address may be blocked. Only a single public IP address may be blocked, and no protected
+address."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -21,7 +22,8 @@ translates them."""
 
 
 def why_not_blocked(text: str, protected: Iterable[Network], own: Iterable[Network]) -> str:
-    """Return why an address must not be blocked, as a text for an operator; empty if the address may be blocked."""
+    """Return a text for an operator that says why the address `text` must not be blocked; empty if the address may be
+    blocked."""
     try:
         address = ip_address(text)
     except ValueError:

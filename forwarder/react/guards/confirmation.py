@@ -18,8 +18,8 @@ _MOST_KEPT = 10_000
 
 
 class Confirmation:
-    """Looks for the events of alerts in the System Log: first among the events that were polled, then by a query to
-    Okta."""
+    """Looks for the events of alerts in the System Log: first among the events that the forwarder has polled, then by a
+    query to Okta."""
 
     def __init__(self, okta: Okta, store: ClaimReader) -> None:
         self._okta = okta
@@ -29,8 +29,8 @@ class Confirmation:
         self._questions: dict[str, deque[Micros]] = {}
 
     async def has(self, action: Action, now: Micros) -> bool:
-        """Whether the System Log has every event that the alert lists. All events are needed,
-        because one forged event can be enough to cause the alert.
+        """Whether the System Log has every event of the alert that led to `action`. Every event is needed, because one
+        forged event can be enough to cause the alert.
 
         Raises:
             StoreError: the store cannot be read.
@@ -44,16 +44,16 @@ class Confirmation:
         return bool(action.events) and all(self._known.get((action.org, uuid)) for uuid in action.events)
 
     def forged(self, action: Action) -> str | None:
-        """Return the uuid of an event that is forged: `has` found a different event with this uuid in the System Log.
-        Return None if there is none."""
+        """Return the uuid of a forged event of the alert; None if no event is known to be forged. An event is forged if
+        `has` found a different event with this uuid in the System Log."""
         return next((uuid for uuid in action.events if self._known.get((action.org, uuid)) is False), None)
 
     def _missing(self, action: Action) -> list[str]:
         return [uuid for uuid in action.events if (action.org, uuid) not in self._known]
 
     async def _ask(self, org: str, uuids: Sequence[str], claims: Mapping[str, Claim], now: Micros) -> None:
-        """Query the System Log for the events `uuids`, and remember the events that it has. A later poll may find the
-        others."""
+        """Query the System Log for the events with the ids `uuids`, and record which events the System Log has. Events
+        that are not there yet may be found by a later poll."""
         api = self._okta.org(org)
         if api is None or not all(map(_UUID.fullmatch, uuids)) or not self._may_ask(org, now):
             return

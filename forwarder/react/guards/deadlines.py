@@ -15,8 +15,9 @@ _IF_FORGED = "If the System Log is up to date, give the hook a new secret, becau
 def why_late(case: Case, fresh: float) -> Judgement | None:
     """Return the refusal of an action that is too late; None if the action is in time.
 
-    An action that waits for an approval is late when the time to approve it has ended. Any other action is late when
-    more than `fresh` seconds have passed since its event or, if a human approved the action, since the approval.
+    An action that waits for an approval is late when the time to approve it has ended. An approved action is late when
+    more than `fresh` seconds have passed since the approval. Any other action is late when more than `fresh` seconds
+    have passed since its event. An action of the kind `quiet` is late after a day.
     """
     action, now = case.action, case.now
     if (approval := action.approval) is not None and not case.is_approved:
@@ -42,7 +43,8 @@ def why_late(case: Case, fresh: float) -> Judgement | None:
 
 
 def _of_quiet(case: Case) -> Judgement | None:
-    """Refuse a quiet action that was tried for more than a day. The age of its event does not matter."""
+    """Refuse an action of the kind `quiet` if it was tried for more than a day; return None otherwise. The age of the
+    event does not matter."""
     approval = case.action.approval
     since = max(case.action.planned_at, (approval.at or 0) if approval is not None else 0)
     if case.now - since <= LONGEST:

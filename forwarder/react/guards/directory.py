@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 
 class LookUpError(ForwarderError):
-    """A look-up of a user or a group failed. `answer` is Okta's answer, if there was one. `is_unknown` says whether the
-    user does not exist."""
+    """A look-up of a user or a group failed. `answer` is Okta's answer, if Okta answered. `is_unknown` is true if the
+    user or the group does not exist."""
 
     def __init__(self, text: str, answer: Answer | None = None, *, is_unknown: bool = False) -> None:
         super().__init__(text)
@@ -36,7 +36,7 @@ class LookUpError(ForwarderError):
 
 
 class Person(msgspec.Struct, frozen=True):
-    """A user, with the data that Okta has now.
+    """A user, with the data that Okta had at the time `at`.
 
     Attributes:
         groups: id and name of each group; None if groups were not looked up.
@@ -52,14 +52,15 @@ class Person(msgspec.Struct, frozen=True):
 
 
 def folded(text: str) -> str:
-    """Return a name in a form that is used only to compare names. Two names have the same form if they differ only in
-    case, in invisible characters, or in Unicode variants of a character, such as a full-width letter."""
+    """Return a form of a name that is used only to compare names. The forms of two names are equal if the names differ
+    only in case, in invisible characters, or in Unicode variants of a character, such as a full-width letter."""
     visible = "".join(char for char in text if unicodedata.category(char) not in {"Cf", "Cc"})
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", visible).casefold()).strip()
 
 
 def why_protected(person: Person, protect: ProtectSettings) -> str:
-    """Return why `protect` protects a user, as a text for an operator; empty if the user is not protected.
+    """Return a text for an operator that says why `protect` protects the user `person`; empty if the user is not
+    protected.
 
     Raises:
         LookUpError: the groups or roles of `person` were not read, and the answer depends on them.
@@ -78,7 +79,7 @@ def why_protected(person: Person, protect: ProtectSettings) -> str:
 
 
 class Directory:
-    """Looks up users, and caches each result for at most `AGE`."""
+    """Looks up users in Okta, and caches the result for each user."""
 
     def __init__(self, okta: Okta) -> None:
         self._okta = okta
@@ -87,7 +88,8 @@ class Directory:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def person(self, org: str, user_id: str, protect: ProtectSettings, now: Micros, since: Micros) -> Person:
-        """Return the user with the groups and roles that `protect` needs, looked up at `since` or later.
+        """Return the user, with the groups and roles if a check of `protect` needs them. The data were looked up at the
+        time `since` or later.
 
         Raises:
             LookUpError: the look-up failed.
@@ -110,14 +112,14 @@ class Directory:
             return kept
 
     def strangers(self, org: str, now: Micros) -> int:
-        """Return the number of user ids that look-ups in the last `AGE` did not find in the org. Many unknown ids are a
-        sign of forged events."""
+        """Return the number of user ids that were looked up in the org within the last period `AGE`, but do not exist
+        there. Many unknown ids are a sign of forged events."""
         while self._unknown and (oldest := next(iter(self._unknown))) and self._unknown[oldest][0] <= now - AGE:
             del self._unknown[oldest]
         return sum(one == org for one, _ in self._unknown)
 
     async def unknown_groups(self, org: str, names: Sequence[str]) -> list[str]:
-        """Return those of `names` (ids or names of groups) that the org does not have.
+        """Return the elements of `names` for which the org has no group. An element is the id or the name of a group.
 
         Raises:
             LookUpError: the look-up failed.
@@ -209,12 +211,12 @@ def _group(found: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _role(found: Mapping[str, Any]) -> str:
-    """Return the name of an admin role; an element without a name counts as a role too."""
+    """Return the name of the admin role `found`; `unnamed` if the role has no name."""
     return str(found.get("label") or found.get("type") or found.get("role") or "unnamed")
 
 
 def _suffices(person: Person, protect: ProtectSettings) -> bool:
-    """Whether `person` has the groups and roles that `protect` needs."""
+    """Whether the look-up of `person` included the groups and roles that a check of `protect` needs."""
     groups, roles = person.groups is not None, person.roles is not None
     return (groups or not protect.groups) and (roles or not protect.admins)
 

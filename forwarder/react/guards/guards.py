@@ -56,7 +56,7 @@ Guard = Callable[[Case], Awaitable[Judgement | None]]
 
 
 class Guards:
-    """The guards of all orgs, for one configuration."""
+    """The guards of all orgs, made from one configuration. They decide whether an action may be carried out now."""
 
     def __init__(  # noqa: PLR0913  # everything that the guards look at
         self,
@@ -69,8 +69,8 @@ class Guards:
         pauses: Callable[[], Pauses],
         now: Callable[[], Micros],
     ) -> None:
-        """Judge by `settings`. A reload makes new guards, which get the same `memory` and `pauses`. `look` returns the
-        state of an action's target."""
+        """Make the guards for `settings`. A reload of the configuration makes new guards, and passes on `memory` and
+        `pauses`. `look` must return the current state of an action's target."""
         self.directory = Directory(okta)
         self._settings = settings
         self._fresh: Micros = round(settings.fresh * SECOND)
@@ -101,8 +101,8 @@ class Guards:
     async def judge(self, action: Action, now: Micros) -> Judgement:
         """Decide whether `action` may be carried out now.
 
-        The decisions GO and SHADOW claim the action in memory (see `ActionsInMemory.claim`). The claim lasts until the
-        row is put, the action is judged again, or the claim is released.
+        The decisions GO and SHADOW claim the action in memory (see `ActionsInMemory.claim`). The claim lasts until one
+        of these methods is called for the action: `judge`, `ActionsInMemory.put` or `ActionsInMemory.release`.
 
         Raises:
             StoreError: the store cannot be read.
@@ -126,15 +126,16 @@ class Guards:
         return msgspec.structs.replace(judgement, before=case.seen.state) if case.seen else judgement
 
     async def _first(self, case: Case) -> Judgement:
-        """Return the first judgement that a guard returns; GO if no guard returns one."""
+        """Run the guards in order, and return the first judgement; if no guard returns a judgement, return GO."""
         for guard in self._order:
             if (judgement := await guard(case)) is not None:
                 return judgement
         return Judgement(Decision.GO)
 
     async def newly_protected(self) -> list[Action]:
-        """Return the live effects on users and addresses that have become protected. If a look-up fails, leave the
-        effect out. Look up at most `_MOST_CHECKED` users: those whose last look-up is the oldest."""
+        """Return the actions with a live effect on a user or an address that has become protected. Look up at most
+        `_MOST_CHECKED` users: those whose last look-up was longest ago. If the look-up of a user fails, the actions on
+        this user are not returned."""
         now = self._now()
         effects = self._memory.effects()
         found = [one for one in effects if one.target.kind == "ip" and self._why_not_blocked(one)]
@@ -170,7 +171,7 @@ class Guards:
         return why_late(case, self._settings.fresh)
 
     async def _look_at_the_clock(self, case: Case) -> None:
-        """Update `case.now`, because the look-ups so far may have taken minutes. Stop no action."""
+        """Update `case.now`, because the look-ups so far may have taken minutes. This guard never stops an action."""
         case.now = self._now()
 
     async def _own(self, case: Case) -> Judgement | None:
@@ -178,20 +179,21 @@ class Guards:
         return refuse(Reason.OWN, why) if why else None
 
     async def _flooded(self, case: Case) -> Judgement | None:
-        """Check the limits before the user is looked up, if many actions wait for a human already: a flood of alerts
-        must not use up Okta's rate limit. The user is looked up after a human has approved the action."""
+        """If many actions already wait for a human, check the limits before the user is looked up, because a flood of
+        alerts must not use up Okta's rate limit. The user is looked up after a human has approved the action."""
         if self._memory.count_waiting(Waits.APPROVAL) < _FLOOD or case.is_pending or case.in_shadow:
             return None
         return await self._limit(case) if case.action.kind is not EffectKind.PROMPT else None
 
     async def _still_unconfirmed(self, case: Case) -> Judgement | None:
-        """Check the events before the user is looked up, if the action waits for confirmation: a flood of forged events
-        must cause no look-ups."""
+        """If the action waits until the System Log has the events of its alert, check the events before the user is
+        looked up, because a flood of forged events must cause no look-ups."""
         return await self._unconfirmed(case) if case.action.waits_for is Waits.CONFIRMATION else None
 
     async def _strange(self, case: Case) -> Judgement | None:
-        """Check the events before the user is looked up, if alerts name many users whom Okta does not know: such events
-        are probably forged, and many look-ups would delay genuine actions and undos for minutes."""
+        """If alerts name many users whom Okta does not know, check the events of the alert before the user is looked
+        up. Events with unknown users are probably forged, and many look-ups would delay genuine actions and undos for
+        minutes."""
         action = case.action
         if action.target.kind != "user" or case.is_approved or action.called_at is not None:
             return None
@@ -290,8 +292,8 @@ class Guards:
         return wait(Reason.UNCONFIRMED, text, Waits.CONFIRMATION, until)
 
     async def _move(self, case: Case) -> Judgement | None:
-        """Judge an action whose effect is live already: the action sends no call, but prolongs the effect. This guard
-        comes after all guards that may refuse the action."""
+        """If an earlier action already has a live effect that `case.action` would also have, return NO_OP: no call is
+        sent, and the live effect is prolonged. This guard comes after all guards that may refuse the action."""
         other = self._memory.live(case.action)
         if other is None:
             return None

@@ -1,4 +1,4 @@
-"""What the guards decide about an action, and the data that they decide by."""
+"""What the guards decide about an action, and the data on which they base the decision."""
 
 from enum import StrEnum
 from typing import Any
@@ -29,14 +29,14 @@ class Judgement(msgspec.Struct, frozen=True):
     """The decision of the guards about an action.
 
     Attributes:
-        reason: the guard that decided; None if none objected.
+        reason: the guard that decided; None if no guard objected to the action.
         detail: a text for an operator: what was decided, why, and what to do.
-        waits_for: for WAIT: what the action waits for.
-        until: for WAIT: when to judge the action again.
-        approval: for WAIT, if a human must approve: the approval that was requested when the action began to wait.
+        waits_for: what the action waits for, if the decision is WAIT.
+        until: when the guards must decide again, if the decision is WAIT.
+        approval: the request for an approval, if the action waits for a human.
         before: the state of the target now; None if no guard looked up the target.
-        moves: for NO_OP: the key of a live action with the same effect. If the effect of this action would end later,
-            the live effect is prolonged to that time.
+        moves: for NO_OP: the key of an earlier action whose live effect is also the effect of this action; empty if
+            there is none. If the effect of this action would end later, the live effect is prolonged to that later end.
     """
 
     verdict: Decision
@@ -50,11 +50,11 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Case(msgspec.Struct):
-    """An action that is being judged, with the time and what the guards have found out.
+    """An action about which the guards are deciding, with the current time and the data that the guards have found out.
 
     Attributes:
-        mode: the weakest of the modes that apply.
-        seen: the state of the target; None before a guard has looked it up.
+        mode: the weakest of the modes that apply to the action: `off`, `shadow` or `enforce`.
+        seen: the state of the target; None if no guard has looked up the target yet.
     """
 
     action: Action
@@ -74,7 +74,7 @@ class Case(msgspec.Struct):
 
     @property
     def is_pending(self) -> bool:
-        """Whether a human was asked for approval and has not decided."""
+        """Whether a human was asked to approve the action, and has not decided yet."""
         return self.action.approval is not None and self.action.approval.given is None
 
     @property
@@ -87,23 +87,23 @@ class Case(msgspec.Struct):
 
 
 def refuse(reason: Reason, detail: str) -> Judgement:
-    """Return the judgement that refuses an action for good."""
+    """Return the judgement (the decision of a guard) that refuses an action for good."""
     return Judgement(Decision.REFUSE, reason, detail)
 
 
 def wait(reason: Reason, detail: str, waits_for: Waits, until: Micros) -> Judgement:
-    """Return the judgement that lets an action wait. The action is judged again at `until`."""
+    """Return the judgement (the decision of a guard) that lets an action wait. The guards decide again at `until`."""
     return Judgement(Decision.WAIT, reason, detail, waits_for, until)
 
 
 def repeat(case: Case, reason: Reason, text: str, answer: Answer) -> Judgement:
-    """Return the judgement that lets an action wait until a failed look-up is repeated. `answer` is Okta's answer to that
-    look-up."""
+    """Return the judgement (the decision of a guard) that lets an action wait until a failed look-up is repeated.
+    `answer` is Okta's answer to the failed look-up."""
     return wait(reason, text, Waits.RETRY, max(answer.retry_at or 0, case.now + DELAY))
 
 
 def time_of(seconds: float) -> str:
-    """Return a length of time as it is written in the configuration, such as `2h` or `90s`."""
+    """Return `seconds` in the form that the configuration uses for lengths of time, such as `2h` or `90s`."""
     units = {"d": 86400, "h": 3600, "m": 60}
     for unit, length in units.items():
         if seconds >= length and not seconds % length:

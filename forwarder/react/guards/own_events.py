@@ -1,10 +1,15 @@
 """Decides whether the forwarder itself caused the event of an alert.
 
-The forwarder counts as the cause if the event has the forwarder's credential, belongs to one of the forwarder's calls,
-or may be an echo. An echo is an event about a user's risk that Okta writes because the forwarder reported this risk. If
-a reaction reported the risk again, that would cause the next echo, and so on without end. The actor of an echo is Okta,
-and nothing in the event says what caused it. So for 10 minutes after a report, every event about that user's risk
-counts as an echo. But Okta may have found the risk by itself. So an echo stops only the actions that report a risk.
+The forwarder counts as the cause in three cases:
+
+- The event names the forwarder's credential.
+- The event belongs to one of the forwarder's calls.
+- The event may be an echo: an event about a user's risk that Okta writes because the forwarder reported this risk.
+
+If a reaction to an echo reported the risk again, this report would cause the next echo, and so on without end. The
+actor of an echo is Okta, and the event does not say what caused it. So for 10 minutes after a report about a user,
+every event about this user's risk counts as an echo. But Okta may also have found the risk by itself. So an echo stops
+only the actions that report a risk.
 """
 
 from forwarder.core.action import Action
@@ -19,8 +24,8 @@ _ECHOES = ("user.risk.", "policy.entity_risk.", "security.events.provider.")
 
 
 def why_own(action: Action, own: frozenset[str], memory: ActionsInMemory) -> str:
-    """Return why the forwarder itself counts as the cause of the event of `action`, as a text for an operator; empty if
-    it does not. `own` has the ids of the forwarder's credential."""
+    """Return a text for an operator that says why the forwarder itself counts as the cause of the event of `action`;
+    empty if the forwarder is not the cause. `own` has the ids of the forwarder's credential."""
     if any(by in own or memory.made(by) for by in action.made_by):
         return "the forwarder itself caused the event; exclude the forwarder's changes in the rule"
     if action.name not in REPORTS or not action.trigger.startswith(_ECHOES):

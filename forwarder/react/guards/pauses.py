@@ -13,11 +13,11 @@ CURSOR = "reactions.pauses"
 
 
 class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One pause.
+    """One pause: some or all reactions are switched off by an operator.
 
     Attributes:
         scope: the id of a rule, or the name of an action; empty for all reactions.
-        until: when the pause ends; None if it lasts until an operator resumes.
+        until: when the pause ends; None if the pause lasts until an operator ends it.
     """
 
     scope: str
@@ -29,7 +29,8 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def text(self) -> str:
-        """What is paused, as a sentence for an operator. It shows the title of a rule, not the rule's id."""
+        """A sentence that tells an operator what is paused. A rule is shown by its title; without a title, by its
+        id."""
         if not self.scope:
             return "all reactions are paused"
         if self.scope in KINDS:
@@ -37,8 +38,8 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"reactions to the rule {self.title or self.scope} are paused"
 
     def covers(self, action: Action, now: Micros) -> bool:
-        """Whether the pause stops `action` now. A pause of prompts also stops actions that follow an answer:
-        their prompt may have been sent before the pause."""
+        """Whether the pause stops `action` now. A pause of prompts also stops the actions that follow the answer to a
+        prompt, because the prompt may have been sent before the pause."""
         names = {"", action.rule, action.name} | ({"prompt"} if action.follows_answer else set())
         return self.is_on(now) and self.scope in names
 
@@ -47,7 +48,7 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.until is None or now < self.until
 
     def as_json(self) -> dict[str, Any]:
-        """Return the pause as the status and `forwarder reactions list --json` show it."""
+        """Return the JSON object that the status and `forwarder reactions list --json` show for the pause."""
         return {
             "scope": self.scope,
             "text": self.text,
@@ -59,14 +60,15 @@ class Pause(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Pauses(msgspec.Struct, frozen=True):
-    """All pauses, immutable. A change makes a new object, which is stored before it is used."""
+    """All pauses of reactions. The object is immutable: a change makes a new object, which is stored before it is
+    used."""
 
     pauses: Sequence[Pause] = ()
 
     @classmethod
     def load(cls, text: str | None, now: Micros) -> "Pauses":
-        """Return the pauses that `dump` wrote as `text`; no pauses if `text` is None. If the text cannot be read, return a
-        pause of all reactions, to be safe."""
+        """Return the pauses that `dump` wrote as `text`; no pauses if `text` is None. If `text` cannot be read, return
+        one pause of all reactions, to be safe."""
         try:
             return cls(msgspec.json.decode(text or "[]", type=tuple[Pause, ...]))
         except msgspec.DecodeError:
@@ -88,12 +90,13 @@ class Pauses(msgspec.Struct, frozen=True):
     def pause(
         self, scope: str, why: str, now: Micros, *, seconds: float | None = None, by: str = "", title: str = ""
     ) -> "Pauses":
-        """Return the pauses with a new pause of `scope`, which replaces an earlier pause of the same scope. Without
-        `seconds`, the new pause lasts until an operator resumes."""
+        """Return the current pauses and a new pause of `scope`, which replaces an earlier pause of this scope. Without
+        `seconds`, the new pause lasts until an operator ends it."""
         until = None if seconds is None else now + round(seconds * SECOND)
         rest = [one for one in self.on(now) if one.scope != scope]
         return Pauses((*rest, Pause(scope, why, now, until, by, title)))
 
     def resume(self, scope: str | None, now: Micros) -> "Pauses":
-        """Return the pauses without the pause of `scope`; if `scope` is None, return no pauses."""
+        """Return the current pauses without the pause of `scope`. If `scope` is None, return an object without any
+        pause."""
         return Pauses(tuple(one for one in self.on(now) if scope is not None and one.scope != scope))

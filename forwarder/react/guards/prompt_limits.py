@@ -24,9 +24,10 @@ class ReachedLimit(msgspec.Struct, frozen=True):
     """Why another prompt may not be sent now.
 
     Attributes:
-        which: `live`: the user is being asked now. `day`: the user was asked the allowed number of times in the window,
-            usually a day. `org`: the allowed number of users of the org are being asked now.
-        until: when to check again; None for `live`, whose end is not known.
+        which: the limit that stops the prompt. `live`: the user is already being asked. `day`: the user was asked as
+            often as `prompt_per_user` allows in its period, usually a day. `org`: as many users of the org are being
+            asked now as `prompts_at_once` allows.
+        until: when to check again; None for `live`, because nobody knows when the user will answer.
     """
 
     which: Literal["live", "day", "org"]
@@ -37,7 +38,8 @@ class ReachedLimit(msgspec.Struct, frozen=True):
 def reached_limit(case: Case, prompts: Iterable[Action], settings: GuardSettings) -> ReachedLimit | None:
     """Return why the prompt of `case` may not be sent now; None if it may be sent, or if the action is not a prompt.
 
-    `prompts` has all prompts that wait for an answer, and all prompts of the last window, usually a day.
+    `prompts` must have all prompts that wait for an answer, and all prompts that were sent within the period of the
+    limit `prompt_per_user`, usually a day.
     """
     action, now = case.action, case.now
     if action.kind is not EffectKind.PROMPT:
@@ -69,8 +71,8 @@ def reached_limit(case: Case, prompts: Iterable[Action], settings: GuardSettings
 
 
 def _asked_at(row: Action, *, in_shadow: bool) -> Micros | None:
-    """Return the time when an ended prompt was sent or may have been sent; None if it certainly was not sent. With
-    `in_shadow`, a prompt that shadow mode only recorded counts as sent."""
+    """Return the time when the ended prompt `row` was sent or may have been sent; None if the prompt certainly was not
+    sent. With `in_shadow`, a prompt that shadow mode only recorded counts as sent."""
     if row.outcome is Outcome.SHADOW:
         return (row.seen_at or row.planned_at) if in_shadow else None
     if row.state is not ActionState.ENDED or row.outcome in {Outcome.REFUSED, Outcome.FAILED}:
