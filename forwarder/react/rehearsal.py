@@ -1,9 +1,14 @@
-"""Finds out what reactions would have done about past alerts in mode `enforce`. Uses the plans and the guards of the live
-reactions, but sends no calls.
+"""Finds out which actions would have followed past alerts in mode `enforce`. A rehearsal uses the planning and the
+guards of the running forwarder, but sends no calls.
 
-A rehearsal does not ask Okta. So it assumes that every event was real, that every call succeeds immediately, that no user
-answers a prompt, and that no human approves or undoes an action. `NOT_JUDGED` names the guards that could have decided
-differently.
+A rehearsal does not ask Okta. So it assumes that:
+
+- every event was real
+- every call succeeds immediately
+- no user answers a prompt
+- no human approves or undoes an action
+
+`NOT_JUDGED` names the guards that could have decided differently.
 """
 
 from collections.abc import Coroutine, Mapping, Sequence
@@ -43,10 +48,10 @@ class RehearsedAction(msgspec.Struct, frozen=True):
     Attributes:
         rule, title: id and title of the alert's rule.
         alert: uuid of the alert.
-        target: the id of the user, the address, or the uuid of the alert; empty if there is none.
+        target: the id of the user, the address, or the uuid of the alert; empty if the action has no target.
         name: the user's login in the alert.
-        verdict: `call`, `ask` (a human), `no_op` or `refuse`.
-        reason: the guard that decided, as in the rows of actions; empty for `call`.
+        verdict: `call`, `ask` (a human must approve), `no_op` (the action would change nothing) or `refuse`.
+        reason: the name of the guard that decided; empty for `call`.
     """
 
     rule: str
@@ -61,11 +66,12 @@ class RehearsedAction(msgspec.Struct, frozen=True):
 
 
 class Rehearsal:
-    """Rehearses the reactions to alerts, in the order of the store."""
+    """Finds out which actions would have followed past alerts. The caller passes the events and alerts in the order of
+    the store."""
 
     def __init__(self, plans: Plans, settings: GuardSettings) -> None:
-        """Rehearse with the plans and the settings of the live reactions. Only their mode is different: it is the mode
-        to rehearse."""
+        """Use `plans` and `settings` for the rehearsal. They must be those of the running forwarder, except for the
+        mode: the mode must be the one to rehearse."""
         without_okta = settings.protect.model_copy(update={"groups": (), "admins": False})
         settings = msgspec.structs.replace(settings, protect=without_okta, confirm=frozenset())
         self._would: list[RehearsedAction] = []
@@ -76,12 +82,12 @@ class Rehearsal:
         self._guards = Guards(settings, past, past.look, past, self._memory, pauses=Pauses, now=lambda: self._now)
 
     def event(self, event: Event, raw: Mapping[str, Any]) -> None:
-        """Remember the address from which the user of an event came."""
+        """Record the IP address from which the user of `event` came."""
         self._past.note(event, raw)
 
     def alert(self, alert: Event, at: Micros) -> list[RehearsedAction]:
-        """Plan and judge the actions for an alert that was stored at `at`, and return all decisions since the last
-        call. `at` must not be earlier than in the last call."""
+        """Plan the actions for an alert that was stored at the time `at`, and let the guards decide about them. Return
+        all decisions since the last call of `alert` or `finish`. `at` must not be earlier than in the last call."""
         self._go_on(at)
         for action in self._plans.plan(alert, at):
             self._memory.put(action)
@@ -92,7 +98,8 @@ class Rehearsal:
         return self._taken()
 
     def finish(self, at: Micros) -> list[RehearsedAction]:
-        """Process the actions that become due until `at`, and return all decisions since the last call."""
+        """Process the actions that become due until the time `at`. Return all decisions since the last call of `alert`
+        or `finish`."""
         self._go_on(at)
         return self._taken()
 
@@ -103,8 +110,8 @@ class Rehearsal:
     # The steps of the engine, without its calls
 
     def _go_on(self, at: Micros) -> None:
-        """Process the actions that become due until `at`: effects end, prompts time out, and waiting actions are judged
-        again."""
+        """Process the actions that become due until the time `at`: effects end, prompts time out, and the guards decide
+        again about waiting actions."""
         while (due := self._memory.next_due()) is not None and due <= at:
             self._now = max(self._now, due)
             for action in self._memory.due(due):
@@ -190,8 +197,8 @@ class Rehearsal:
 
 
 class _Past:
-    """Replaces Okta and the store for the guards. The answers depend on the events and actions of the rehearsal so
-    far."""
+    """Takes the place of Okta and the store when the guards ask for data. The answers depend on the events and actions
+    of the rehearsal so far."""
 
     def __init__(self, memory: ActionsInMemory) -> None:
         self._memory = memory
@@ -201,7 +208,8 @@ class _Past:
         self._addresses: dict[tuple[str, str], dict[str, Micros]] = {}
 
     def did(self, action: Action) -> None:
-        """Remember an effect that is never undone: the user's risk, or the expired password."""
+        """Record the effect of `action`, if it is one that is never undone: the user's risk, or the expired
+        password."""
         user = action.org, action.target.id
         if action.name == "user_risk":
             self._risks[user] = action.settings["level"]
@@ -209,7 +217,8 @@ class _Past:
             self._expired.add(user)
 
     def note(self, event: Event, raw: Mapping[str, Any]) -> None:
-        """Remember that a user had a successful event from an address, as the store does."""
+        """If `event` is a successful event of a user, record the IP address from which the user came. The store does
+        the same."""
         actor, client, outcome = (raw.get(key) for key in ("actor", "client", "outcome"))
         if not (isinstance(actor, dict) and isinstance(client, dict) and isinstance(outcome, dict)):
             return
@@ -239,11 +248,11 @@ class _Past:
         query: Mapping[str, str] | None = None,  # noqa: ARG002
         body: Any = None,  # noqa: ARG002
     ) -> Answer:
-        """Answer any call with a user who has the login in the alert."""
+        """Return, for any call, a user whose login is the login in the alert."""
         return Answer(200, {"id": path.rpartition("/")[2], "profile": {"login": self.login}})
 
     async def look(self, action: Action) -> Seen:
-        """Return the state of the target after the earlier actions of the rehearsal."""
+        """Return the state of the target of `action` after the earlier actions of the rehearsal."""
         user = action.org, action.target.id
         so = self._memory.live(action) is not None
         if action.name == "user_risk":
@@ -253,7 +262,8 @@ class _Past:
         return Seen(Answer(200), is_so=so)
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
-        """Return the number of users who came from `address` at `since` or later; at most `MANY_USERS`."""
+        """Return the number of users who came from the IP address `address` at the time `since` or later; at most
+        `MANY_USERS`."""
         return sum(at >= since for at in self._addresses.get((org, address), {}).values())
 
     async def claims(self, org: str, uuids: Sequence[str]) -> dict[str, Claim]:  # noqa: ARG002
@@ -262,8 +272,8 @@ class _Past:
 
 
 def _result(judging: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never waits, and return its result. In a rehearsal, everything that the guards await returns
-    immediately."""
+    """Run the coroutine `judging`, and return its result. The coroutine must never have to wait: in a rehearsal,
+    everything that the guards await returns immediately."""
     try:
         judging.send(None)
     except StopIteration as end:

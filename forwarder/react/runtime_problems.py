@@ -1,5 +1,5 @@
-"""Finds problems of the reactions' configuration that show only at run time. The failure of one action is not a problem
-of this kind: the action's row shows it."""
+"""Finds problems in the configuration of reactions that can be found only at run time. The failure of a single action
+is not such a problem: the failure is stored with the action."""
 
 from collections.abc import Callable, Iterable, Sequence
 
@@ -11,7 +11,8 @@ from forwarder.react.guards.directory import Directory, LookUpError
 
 
 class ReactionFinding(msgspec.Struct, frozen=True):
-    """One problem. `runbook` is the heading of the section in docs/runbook.md that explains it."""
+    """One problem in the configuration of reactions. `runbook` is the heading of the section in docs/runbook.md that
+    explains the problem."""
 
     text: str
     hint: str
@@ -19,9 +20,9 @@ class ReactionFinding(msgspec.Struct, frozen=True):
 
 
 async def missing_groups(directory: Directory, orgs: Sequence[str], groups: Sequence[str]) -> list[ReactionFinding]:
-    """Return a finding for each of `groups` (ids or names) that does not exist in an org, and so protects no user of
-    that org. If the look-up in an org fails, there is no finding about that org: the guards then refuse the actions on
-    its users."""
+    """Return a finding for each pair of a group and an org, if the group does not exist in the org and so protects no
+    user of the org. `groups` are ids or names. If the look-up in an org fails, there is no finding about this org,
+    because the guards then refuse all actions on its users."""
     found = []
     for org in orgs if groups else ():
         try:

@@ -1,5 +1,5 @@
-"""Keeps the due time of each row, and decides which of the due rows may start. A server that does not answer must not
-delay the actions of other servers."""
+"""Keeps the due time of each action, and decides which of the due actions may start. A server that does not answer must
+not delay the actions that call other servers."""
 
 import heapq
 from collections import Counter
@@ -25,8 +25,9 @@ _UNDO = "undo"
 
 
 def lane_of(action: Action) -> Lane:
-    """Return the lane of an action. The undos of an org have a lane of their own, and so have the polls of its
-    prompts."""
+    """Return the lane of an action: the key of a group of actions that share a limited number of slots. Each webhook
+    and each receiver of risk events has its own lane. Each org has three lanes: for undos, for polls of prompts, and
+    for all other calls."""
     if action.name in OUTSIDE:
         return action.name, str(action.settings.get("to", ""))
     if action.state in {ActionState.LIVE, ActionState.UNDOING}:
@@ -35,20 +36,20 @@ def lane_of(action: Action) -> Lane:
 
 
 def subject_of(action: Action) -> Subject:
-    """Return the subject of an action.
+    """Return the subject of an action. Only one action of each subject is processed at a time.
 
     The subject is the action's target, because the effect of one action can change what the guards decide about the
-    next action on that target. The call of a webhook or a receiver changes no target, so each such action has its own
-    subject.
+    next action on this target. A call of a webhook or of a receiver of risk events changes no target, so each action
+    with such a call has its own subject.
     """
     return ("", action.key) if action.name in OUTSIDE else (action.org, action.target.id)
 
 
 class _Row(NamedTuple):
-    """The schedule of a row.
+    """The schedule of one action.
 
     Attributes:
-        number: the order of rows that are due at the same time; the row that was put first has the lowest number.
+        number: orders the actions that are due at the same time. The action that was added first has the lowest number.
     """
 
     number: int
@@ -58,7 +59,8 @@ class _Row(NamedTuple):
 
 
 class Schedule:
-    """The open rows in the order of their due times, and the due rows by lane and subject."""
+    """The open actions in the order of their due times, and the due actions by lane and subject (see `lane_of` and
+    `subject_of`)."""
 
     def __init__(self) -> None:
         self._numbers = count()
@@ -67,33 +69,35 @@ class Schedule:
         self._ready: dict[Lane, dict[Subject, dict[str, None]]] = {}
 
     def put(self, action: Action) -> None:
-        """Schedule an open row by its current state."""
+        """Schedule an open action by its current state and due time."""
         known = self._rows.get(action.key)
         number = next(self._numbers) if known is None else known.number
         self._set(action.key, _Row(number, action.due, lane_of(action), subject_of(action)))
 
     def postpone(self, key: str, until: Micros) -> None:
-        """Make a row due at `until`. The next `put` of the row sets its due time again."""
+        """Make the action with the key `key` due at `until`. The next `put` of the action sets its due time again."""
         if (row := self._rows.get(key)) is not None:
             self._set(key, row._replace(due=until))
 
     def drop(self, key: str) -> None:
-        """Remove a row, if the schedule has it."""
+        """Remove the action with the key `key`, if the schedule has it."""
         self._leave(key)
         self._rows.pop(key, None)
 
     def due(self, now: Micros) -> list[str]:
-        """Return the keys of all due rows, the earliest due time first. A row stays due until its next `put`."""
+        """Return the keys of all due actions, the earliest due time first. An action stays due until `put`, `postpone`
+        or `drop` is called for it."""
         self._advance(now)
         ready = [key for lane in self._ready.values() for keys in lane.values() for key in keys]
         return sorted(ready, key=self._order)
 
     def startable(self, now: Micros, working: Collection[Action], at_once: int) -> list[str]:
-        """Return the keys of the rows that may start now: undos first, then the others, each ordered by due time.
+        """Return the keys of the actions that may start now: first the undos, then the other actions. Both groups are
+        ordered by due time.
 
-        At most one row of each subject and at most `at_once` rows of each lane are processed at the same time.
-        `working` are the rows that are being processed, in the state that they had when they were started. They count
-        too.
+        At most one action of each subject and at most `at_once` actions of each lane are processed at the same time.
+        `working` are the actions that are being processed, in the state that they had when they were started; they
+        count towards both maxima.
         """
         self._advance(now)
         busy = {subject_of(one) for one in working}
@@ -111,7 +115,7 @@ class Schedule:
         return [key for _, key in sorted(found, key=lambda each: (each[0], self._order(each[1])))]
 
     def next_due(self) -> Micros | None:
-        """Return the time at which the next row becomes due; None if no row will."""
+        """Return the time at which the next action becomes due; None if no action will become due."""
         while self._heap:
             due, _, key = self._heap[0]
             if self._is_current(due, key):
@@ -141,7 +145,7 @@ class Schedule:
             heapq.heapify(self._heap)
 
     def _advance(self, now: Micros) -> None:
-        """Move the rows whose due time has come to the due rows."""
+        """Add the actions whose due time has come to the due actions."""
         while self._heap and self._heap[0][0] <= now:
             due, _, key = heapq.heappop(self._heap)
             if self._is_current(due, key):
@@ -149,7 +153,7 @@ class Schedule:
                 self._ready.setdefault(row.lane, {}).setdefault(row.subject, {})[key] = None
 
     def _leave(self, key: str) -> None:
-        """Remove a row from the due rows, if it is among them."""
+        """Remove the action with the key `key` from the due actions, if it is one of them."""
         if (row := self._rows.get(key)) is None or (lane := self._ready.get(row.lane)) is None:
             return
         keys = lane.get(row.subject, {})

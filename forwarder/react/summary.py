@@ -1,4 +1,4 @@
-"""Makes the part of the status that shows reactions. Lists may be shortened; counts are complete."""
+"""Makes the part of the status that shows reactions. The lists in it may be shortened, but the counts are complete."""
 
 import heapq
 from collections.abc import Callable, Iterable
@@ -49,7 +49,7 @@ def summary(mode: str, memory: ActionsInMemory, pauses: Pauses, now: Micros) -> 
 
 
 def is_overdue(action: Action, now: Micros) -> bool:
-    """Whether an effect is still live more than `OVERDUE` after its planned end."""
+    """Whether more than `OVERDUE` has passed since the planned end of a live effect."""
     return action.undo_due is not None and action.undo_due < now - OVERDUE
 
 
@@ -60,8 +60,8 @@ def _first(actions: Iterable[Action], until: Callable[[Action], Micros | None]) 
 
 def _urgency(action: Action) -> tuple[bool, Micros]:
     """Return a sort key for actions that wait for approval. Actions that always need a human come before actions that
-    exceed a limit, because there may be very many of the latter. Each of the two groups is ordered by the end of the
-    time to approve."""
+    exceed a limit, because very many actions may exceed a limit. Each of the two groups is ordered by the time at which
+    the time to approve ends."""
     approval = action.approval
     return (bool(approval.limit), approval.until) if approval else (False, 0)
 
@@ -91,7 +91,8 @@ def _waiting(action: Action) -> dict[str, Any]:
 
 
 def _live(action: Action, now: Micros) -> dict[str, Any]:
-    """Return a live effect for the status. Its `detail` says why it could not be undone so far."""
+    """Return the JSON object that shows the live effect of `action` in the status. If tries to undo the effect have
+    failed, `detail` says why; else `detail` is empty."""
     detail = _short(action.detail) if action.attempts else ""
     return _about(action) | {"until": _time(action.undo_due), "overdue": is_overdue(action, now), "detail": detail}
 

@@ -1,4 +1,4 @@
-"""Finds the target of an action, a user or an IP address. The alert is the only source."""
+"""Finds the target of an action in the alert. The target is a user or an IP address."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -17,8 +17,9 @@ _NOBODY = ActionTarget("user", "")
 def user_of(alert: Mapping[str, Any], where: str | None = None) -> tuple[ActionTarget, str]:
     """Return the user that an alert is about, and an empty text.
 
-    If the alert does not name exactly one user, return a target without an id, and the reason as a text for an operator.
-    `where` is `actor` or `target`; None means the actor if the actor is a user, else the target.
+    If the alert does not name exactly one user, return a target without an id, and the reason as a text for an
+    operator. `where` says where to look for the user: `actor` or `target`. None means the actor if the actor is a user,
+    else the target.
     """
     actor = list(_users([alert.get("actor")]))
     if where == "actor" or (where is None and actor):
@@ -53,7 +54,8 @@ def address_of(alert: Mapping[str, Any]) -> tuple[ActionTarget, str]:
 
 
 def _users(entries: list[Any]) -> Iterator[ActionTarget]:
-    """Yield each user in `entries` once. If a user's id is malformed, yield the user with an empty id."""
+    """Yield each user in `entries` once, even if several entries are about this user. If a user's id is malformed,
+    yield the user with an empty id."""
     seen: set[object] = set()
     for entry in entries:
         if not isinstance(entry, dict) or entry.get("type") != "User":

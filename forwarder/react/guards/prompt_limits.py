@@ -27,7 +27,7 @@ class ReachedLimit(msgspec.Struct, frozen=True):
         which: the limit that stops the prompt. `live`: the user is already being asked. `day`: the user was asked as
             often as `prompt_per_user` allows in its period, usually a day. `org`: as many users of the org are being
             asked now as `prompts_at_once` allows.
-        until: when to check again; None for `live`, because nobody knows when the user will answer.
+        until: when to check again; None for `live`, because the user may answer at any time.
     """
 
     which: Literal["live", "day", "org"]

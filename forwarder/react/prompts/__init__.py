@@ -1,1 +1,1 @@
-"""Prompts. Each prompt asks a user on their phone, at most once. The answers are the values of `Reply`."""
+"""Prompts. Each prompt asks a user on their phone, at most once. The possible answers are the values of `Reply`."""

@@ -1,6 +1,7 @@
 """Sends at most one POST for each prompt, and polls for the answer no faster than Okta allows.
 
-The interval between polls is in the handle of the prompt's row, and in memory. The interval in memory may be newer.
+The interval between polls is stored in the handle of the prompt, and is also kept in memory. The interval in memory may
+be newer.
 """
 
 from collections.abc import Mapping
@@ -41,10 +42,11 @@ class _Out(msgspec.Struct):
 
 
 class Prompts:
-    """The prompts of all orgs. No method raises for an error of Okta."""
+    """Sends and polls the prompts of all orgs. No method raises for an error of Okta."""
 
     def __init__(self, okta: Okta, ciba: Mapping[str, CibaApp], clock: Clock) -> None:
-        """Ask users by push through the APIs of `okta`, and by CIBA through the app that `ciba` has for an org."""
+        """Prepare to ask users: by push through the APIs of `okta`, and by CIBA through the app that `ciba` has for the
+        user's org."""
         self._okta = okta
         self._clock = clock
         self._servers = {org: AuthorizationServer(app, clock) for org, app in ciba.items()}
@@ -56,7 +58,8 @@ class Prompts:
         return PromptProgress(failed=True, detail=way) if isinstance(way, str) else await way.prepare(action)
 
     async def send(self, action: Action) -> PromptProgress:
-        """Ask the user with at most one POST. The row must already be stored in the state CALLING, with its request."""
+        """Ask the user with at most one POST. The caller must already have stored `action` in the state CALLING,
+        together with its request."""
         way = self._way(action)
         if isinstance(way, str) or action.request is None:
             text = way if isinstance(way, str) else "the store has no request for this prompt"
@@ -68,7 +71,8 @@ class Prompts:
         return self._waiting(out)
 
     async def poll(self, action: Action) -> PromptProgress:
-        """Poll once for the answer. Send no poll if it is too early for the next poll, or if a poll is running."""
+        """Poll once for the user's answer, and return the progress. If it is too early for the next poll, or if a poll
+        is running, send nothing."""
         way, handle = self._way(action), _read(action.handle)
         if isinstance(way, str) or handle is None:
             text = way if isinstance(way, str) else "the store does not have the id of the prompt"
@@ -92,8 +96,8 @@ class Prompts:
         return self._judged(action.key, out, look)
 
     async def cancel(self, action: Action) -> None:
-        """Withdraw a push; a CIBA prompt cannot be withdrawn. The row does not change: the user may have answered
-        already, and the next poll shows that."""
+        """Withdraw the prompt `action` if it is a push; a CIBA prompt cannot be withdrawn. The stored state of the
+        prompt does not change: the user may have answered already, and the next poll shows whether this is so."""
         way, handle = self._way(action), _read(action.handle)
         if not isinstance(way, str) and handle is not None:
             await way.withdraw(handle)
@@ -103,7 +107,7 @@ class Prompts:
             await server.close()
 
     def _judged(self, key: str, out: _Out, look: PollResult) -> PromptProgress:
-        """Return the PromptProgress for the result of a poll, and set when the next poll is due."""
+        """Return the PromptProgress for `look`, the result of a poll, and set the time of the next poll."""
         ids = Ids(request_id=look.request_id, error_id=look.error_id)
         answer, detail, handle, now = look.answer, look.detail, out.handle, self._clock.now()
         if look.is_spent:
@@ -129,7 +133,8 @@ class Prompts:
         return PromptProgress(handle=msgspec.json.encode(out.handle).decode(), due=due)
 
     def _way(self, action: Action) -> Push | Ciba | str:
-        """Return the object that asks the user of the row; or a text that says why the user cannot be asked."""
+        """Return the object that can ask the user of the prompt `action`, by push or by CIBA; if the user cannot be
+        asked, return a text that says why."""
         org, by = action.org, action.settings.get("by")
         api = self._okta.org(org)
         if api is None:

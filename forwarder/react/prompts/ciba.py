@@ -1,7 +1,7 @@
 """Asks a user by CIBA (OpenID Connect Client-Initiated Backchannel Authentication), in poll mode, the only mode that Okta has.
 
-The user's phone needs the customer's own app with Okta's Devices SDK: Okta Verify cannot answer. The tokens of an approval
-prove who answered, and are not kept.
+The user's phone needs the customer's own app with Okta's Devices SDK, because Okta Verify cannot answer a CIBA request.
+The tokens of an approval prove who answered, and are not kept.
 """
 
 import re
@@ -64,8 +64,8 @@ class Ciba:
         self._clock = clock
 
     async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
-        """Look up the user's login, and return the request that asks the user. `send` adds the proof that authenticates
-        the app."""
+        """Look up the user's login, and return the request that asks the user. If the look-up fails, return a
+        PromptProgress that says why. `send` adds the proof that authenticates the app."""
         # The login in the event is not used: a forged event may have any login. The guards have looked up the id.
         user = await self._api.call("GET", f"/api/v1/users/{quote(action.target.id, safe='')}")
         if not user.ok:
@@ -141,7 +141,7 @@ def _login(body: Any) -> str | None:
 
 
 def _expiry(action: Action) -> int:
-    """Return how many seconds the user has to answer."""
+    """Return how many seconds the user has to answer the prompt `action`."""
     return min(_MOST_SECONDS, max(1, round(_number(action.settings.get("expires"), _MOST_SECONDS))))
 
 

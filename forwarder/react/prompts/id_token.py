@@ -34,8 +34,8 @@ class IdTokens:
         self._loaded_at: float | None = None
 
     async def load_keys(self) -> Answer | None:
-        """Fetch the server's keys if those in the cache are too old. Return Okta's answer if that fails; None if the
-        cache has the keys."""
+        """Fetch the server's keys if the cached keys are too old. Return None if the cache now has keys that are fresh
+        enough; else return Okta's answer to the failed request."""
         now = self._clock.monotonic()
         if self._loaded_at is not None and now - self._loaded_at < _KEYS_FOR:
             return None
@@ -47,7 +47,8 @@ class IdTokens:
         return None
 
     async def problem(self, body: Any, user: str, asked: Micros) -> str:
-        """Return why the response `body` does not prove that `user` has approved since `asked`; empty if it does."""
+        """Return why the response `body` does not prove that `user` has approved since the time `asked`; empty if
+        `body` proves it."""
         token = body.get("id_token") if isinstance(body, dict) else None
         if not isinstance(token, str):
             return "the response has no id_token"

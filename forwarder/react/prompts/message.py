@@ -1,8 +1,8 @@
 """Makes the text of a CIBA prompt.
 
-Okta does not document how long the text may be, or which characters it may have. An iPhone shows no text at all if the
-text has a single `%`. So only a few characters are permitted. In names, which an attacker may choose, every other
-character is replaced.
+Okta does not document how long the text may be, or which characters it may have. If the text has a single `%`, an
+iPhone shows no text at all. So only a few characters are permitted. In names, which an attacker may choose, every
+character that is not permitted is replaced.
 """
 
 import re
@@ -44,8 +44,8 @@ def template_problem(template: str) -> str | None:
 
 
 def message_of(action: Action) -> str:
-    """Return the text that the user reads: the template with the alert's values, and the alert's code. If the text is too
-    long, the values are shortened."""
+    """Return the text that the user reads: the template, filled with values from the alert, and then the alert's code.
+    If the text is too long, the values are shortened."""
     template = str(action.settings.get("message") or TEMPLATE)
     values = {name: _spelled(value) for name, value in _values(action).items()}
     ending = _ending(code_of(action.alert))
@@ -84,7 +84,7 @@ def _values(action: Action) -> dict[str, str]:
 
 
 def _spelled(text: str) -> str:
-    """Return `text` in the permitted alphabet: letters lose their accents, any other character becomes a
-    space."""
+    """Return `text` with permitted characters only: letters lose their accents, and every other character that is not
+    permitted becomes a space."""
     plain = "".join(each for each in unicodedata.normalize("NFKD", text[:500]) if not unicodedata.combining(each))
     return " ".join(_OTHERS.sub(" ", plain).split())

@@ -1,9 +1,9 @@
-"""Decides which events of a user the rules skip, because a prompt to that user caused them.
+"""Decides which events the rules skip because a prompt of the forwarder caused the events.
 
 If a user denies our prompt, Okta writes an event that looks like one more attack on the user's factors. The rule that
 led to the prompt would count this event. So the rules skip the user's events about factors while a prompt waits for an
-answer, and for two minutes after its end. Only the time of an event (`published`) decides whether the rules skip it. So
-the rules find the same in any order of the events, and after a restart.
+answer, and for two minutes after the end of the prompt. Only the time of an event (`published`) decides whether the
+rules skip the event. So the rules find the same matches in any order of the events, and after a restart.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -47,14 +47,14 @@ class Muted:
         self._spans: dict[_User, dict[str, _Span]] = {}
 
     def restore(self, actions: Iterable[Action]) -> None:
-        """Remember the prompts among `actions`, which are rows of the store."""
+        """Remember the prompts in `actions`, which were loaded from the store."""
         for action in actions:
             self.note(action)
 
     async def load(self, store: ActionStore, since: Micros) -> None:
         """Remember the prompts in `store` that are open or changed at `since` or later.
 
-        If a row is damaged, log an error and remember no prompt, so that the rules can still run.
+        If a stored prompt is damaged, log an error and remember no prompt, so that the rules can still run.
 
         Raises:
             StoreError: the store cannot be read now.
@@ -66,8 +66,8 @@ class Muted:
             _logger.error(text, action="rules_not_muted", error=str(error))  # noqa: TRY400  # no bug of ours
 
     def note(self, action: Action) -> None:
-        """Remember the row of a prompt. Call this method before the prompt is sent, and after each change of the row. Rows
-        of other actions are ignored."""
+        """Remember the time span in which the prompt `action` makes the rules skip events. Call this method before the
+        prompt is sent, and after each change of its state. Actions other than prompts are ignored."""
         if action.kind is not EffectKind.PROMPT:
             return
         user = action.org, action.target.id
@@ -103,8 +103,8 @@ class Muted:
 
 
 def _span(action: Action) -> _Span | None:
-    """Return the start and the end of the time span in which a prompt makes the rules skip events. The end is None
-    while the prompt waits for an answer. Return None if the prompt was not sent, or not yet."""
+    """Return the start and the end of the time span in which the prompt `action` makes the rules skip events. The end
+    is None while the prompt waits for an answer. If the prompt was not sent, or not sent yet, return None."""
     if action.called_at is None or action.state in {ActionState.PLANNED, ActionState.WAITING}:
         return None
     start = action.called_at - _BEFORE

@@ -1,7 +1,8 @@
 """Calls an Okta authorization server, and authenticates the app by a signed assertion.
 
-`OktaCall` sends JSON with an access token. The calls of this module send forms, each with an assertion that is signed for
-the URL of the call. A response may have tokens, so errors, log lines and rows contain only Okta's error texts.
+`OktaCall` sends JSON with an access token. The calls of this module send forms, each with an assertion that is signed
+for the URL of the call. A response may contain tokens. So errors, log lines and stored actions contain only Okta's
+error texts, and no other part of a response.
 """
 
 import asyncio
@@ -37,8 +38,8 @@ class CibaApp:
 
     Attributes:
         issuer: `iss` of the server's tokens.
-        base: the common beginning of the URLs of the server's endpoints. It is not read from Okta's metadata, which
-            does not always name the endpoint of CIBA.
+        base: the common beginning of the URLs of the server's endpoints. The forwarder does not read the URLs from
+            Okta's metadata, because the metadata does not always name the endpoint of CIBA.
     """
 
     def __init__(
@@ -82,8 +83,8 @@ def _has_kid(text: str) -> bool:
 
 
 class AuthorizationServer:
-    """Sends calls to an authorization server. Sends each call once, and follows no redirects. Uses the proxy that
-    environment variables name, as calls of Okta's API do."""
+    """Sends calls to an authorization server. Each call is sent once, and redirects are not followed. Like calls of
+    Okta's API, the calls use the proxy that the environment variables name."""
 
     def __init__(self, app: CibaApp, clock: Clock) -> None:
         self.app = app

@@ -1,5 +1,5 @@
-"""Asks a user by a push to Okta Verify, through the Factors API. A push shows no text of ours, only our IP
-address."""
+"""Asks a user by a push to Okta Verify, through the Factors API. A push cannot show a text of the forwarder; it shows
+only the forwarder's IP address."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -96,7 +96,7 @@ class Push:
         )
 
     async def withdraw(self, handle: Handle) -> None:
-        """Withdraw the push. The next poll shows whether the user answered before."""
+        """Withdraw the push. The next poll shows whether the user answered before the push was withdrawn."""
         if handle.cancel:
             await self._api.call("DELETE", handle.cancel)
 
@@ -144,7 +144,8 @@ def _result(body: Any) -> str:
 
 
 def _links(body: Any) -> Mapping[str, str]:
-    """Return the links of a body by name. If several links have the same name, return the first of them."""
+    """Return the URLs in `_links` of a response body, by the name of the link. If a name has several links, return its
+    first link."""
     links = body.get("_links") if isinstance(body, dict) else None
     found = {}
     for name, link in (links if isinstance(links, dict) else {}).items():

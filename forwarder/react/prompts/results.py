@@ -18,7 +18,8 @@ is shorter."""
 
 
 class Reply(StrEnum):
-    """The answer to a prompt. The label `answer` of the metric and the keys of `then` have the same values."""
+    """The answer to a prompt. These values are also the keys of a prompt's setting `then`, and the values of the label
+    `answer` of the metric that counts prompts."""
 
     APPROVED = "approved"
     DENIED = "denied"
@@ -30,27 +31,27 @@ class Reply(StrEnum):
 
 
 class Ids(TypedDict):
-    """Okta's ids of a response and of an error, for Okta's support."""
+    """Okta's ids of a request and of an error, by which Okta's support can find the call."""
 
     request_id: str
     error_id: str
 
 
 def ids_of(answer: Answer) -> Ids:
-    """Return Okta's ids in an answer, for the action's row."""
+    """Return Okta's ids in `answer`, to be stored with the action."""
     return Ids(request_id=answer.request_id, error_id=answer.error_id)
 
 
 class PromptProgress(msgspec.Struct, frozen=True):
-    """The state of a prompt. Read it in this order:
+    """The state of a prompt. Check the attributes in this order:
 
     1. With an `answer`, the prompt has ended.
-    2. If it has `failed`, nothing was sent, and nothing will be sent: the configuration, a scope or a role is wrong.
+    2. With `failed`, nothing was sent, and nothing will be sent: the configuration, a scope or a role is wrong.
     3. With a `handle`, the user is being asked; poll at `due`.
     4. Otherwise nothing was sent; send the prompt at `due`.
 
     Attributes:
-        handle: text to store in the row. It is needed to poll the prompt, also after a restart.
+        handle: a text to store with the prompt. The text is needed to poll for the answer, also after a restart.
         due: when to poll, or when to send the prompt; None if Okta did not say.
         detail: for an operator: what happened, and what to do.
         request_id, error_id: Okta's ids in its last response.
@@ -76,10 +77,10 @@ def look_up_failed(answer: Answer) -> PromptProgress:
 
 
 def not_sent(answer: Answer) -> PromptProgress:
-    """Return the PromptProgress of a prompt that Okta refused to send.
+    """Return the PromptProgress of a prompt whose request Okta refused or did not answer.
 
-    The prompt is sent again only if it certainly was not sent. A 429 says that it was not sent; a 5xx may come after Okta
-    has sent it.
+    The prompt is sent again only if Okta certainly did not send it. After a 429, Okta did not send the prompt. After a
+    5xx, Okta may have sent it.
     """
     ids = ids_of(answer)
     if answer.status == 429 or (not answer.sent and answer.is_retryable):
@@ -91,7 +92,8 @@ def not_sent(answer: Answer) -> PromptProgress:
 
 
 def lost() -> PromptProgress:
-    """Return the PromptProgress of a prompt that was being sent when the process ended: it may have been sent."""
+    """Return the PromptProgress of a prompt that was being sent when the process ended, so that it is not known whether
+    the user was asked."""
     text = "the forwarder ended while the prompt was being sent; it is not known whether the user saw it"
     return PromptProgress(Reply.UNKNOWN, detail=text)
 
@@ -101,11 +103,11 @@ class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         poll: the link to poll, or CIBA's `auth_req_id`.
-        asked, expires: when the prompt was sent, and when it ends. They are by Okta's clock or by ours, which may differ
-            by a minute.
+        asked, expires: when the prompt was sent, and when it ends. Each time is by Okta's clock or by the forwarder's
+            clock; the two clocks may differ by a minute.
         interval: seconds between two polls.
         cancel: the link that withdraws the prompt; empty if there is none.
-        is_unsure: whether a lost response to a poll may have had the answer.
+        is_unsure: whether a response to a poll was lost that may have contained the answer.
     """
 
     poll: str
@@ -121,9 +123,10 @@ class PollResult(msgspec.Struct, frozen=True):
 
     Attributes:
         is_pending: whether Okta says that the user has not answered yet.
-        is_slower: whether Okta wants fewer polls from now on.
-        is_lost: whether there was no response, or only an error. A response that was lost may have had the answer.
-        is_spent: whether Okta no longer knows the prompt: it has expired, or an earlier poll had the answer.
+        is_slower: whether Okta asks for longer intervals between polls from now on.
+        is_lost: whether there was no response, or only an error. The lost response may have contained the answer.
+        is_spent: whether Okta no longer knows the prompt: the prompt has expired, or Okta already gave the answer to an
+            earlier poll.
         retry_at: the earliest time of the next poll; None if Okta did not say.
     """
 

@@ -1,1 +1,2 @@
-"""The section `reactions` of the configuration: its types, its problems, and its warnings."""
+"""The section `reactions` of the configuration: its types, and the checks that find problems and unwise settings in
+it."""

@@ -1,4 +1,5 @@
-"""The settings of what a reaction does: the list `do` in an entry of `reactions.on`, and `then` of a prompt."""
+"""The settings of actions: the items of the list `do` in an entry of `reactions.on`, and of the lists in `then` of a
+prompt."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -104,7 +105,7 @@ class TimedSettings(ActionSettings):
     """The settings of an action that is undone after a time.
 
     Attributes:
-        for: how long the effect lasts, from 1m to 30d; then it is undone. Required.
+        for: how long the effect lasts, from 1m to 30d; after that, the effect is undone. Required.
     """
 
     for_: EffectTime = Field(alias="for")
@@ -136,8 +137,8 @@ class DoSettings(Section):
         block_ip: block the address of the alert in the zone `forwarder-blocklist`, for a time.
         approve: whether a human must approve the action: `no`, `yes`, or `{within: 15m}`. Default: `yes` for `suspend`,
             `block_ip` and `expire_password`, `no` for the others. Without `within`, `approve_within` applies.
-        user: which user of the alert the action is about: the `actor` or the `target`. The alert must have exactly one
-            user there. Default: the actor if the actor is a user, else the target.
+        user: whether the action is about the user in the `actor` or in the `target` of the alert. The actor or target
+            must contain exactly one user. Default: the actor if the actor is a user, else the target.
     """
 
     notify: NotifySettings | None = None
@@ -225,7 +226,7 @@ class ThenSettings(Section):
 
     Attributes:
         approved: the user approved. Only `notify` may follow, because an attacker may hold the phone.
-        denied: the user says that it was another person.
+        denied: the user answered that another person caused the alert.
         timeout: the user did not answer in time.
         unreachable: the user could not be asked, for example because the user has no phone.
         unknown: it is not known whether the user was asked or what they answered, for example after a crash.
@@ -274,7 +275,8 @@ class OnSettings(Section):
     Attributes:
         rule: name or id of a rule.
         tag: a tag of rules, such as attack.t1621.
-        level: a level of rules: informational, low, medium, high or critical. Higher levels are not included.
+        level: a level of rules: informational, low, medium, high or critical. Rules with a higher level are not
+            included.
         orgs: only alerts of these orgs. Default: alerts of all orgs.
         mode: a mode weaker than `reactions.mode`, for these alerts only.
         do: the actions. They begin in this order; an action that waits does not delay the actions after it.
@@ -296,5 +298,6 @@ class OnSettings(Section):
         return self
 
     def effective(self, ceiling: Mode) -> Mode:
-        """Return the mode of the entry: its own, or `ceiling` if that is weaker."""
+        """Return the mode that applies to the entry: the entry's own mode, or `ceiling` if `ceiling` is weaker or the
+        entry sets no mode."""
         return ceiling if self.mode is None else min(self.mode, ceiling, key=lambda mode: mode.strength)

@@ -23,7 +23,7 @@ class WrittenAction(msgspec.Struct, frozen=True):
 
     Attributes:
         path: the path of the action in the configuration, such as `reactions.on[0].do[1]`.
-        answer: the answer that leads to this action, if the action follows a prompt; else empty.
+        answer: if the action follows a prompt, the answer to the prompt that leads to the action; else empty.
         mode: the mode that applies to the action.
     """
 
@@ -45,7 +45,8 @@ def prompt_of(do: DoSettings) -> PromptSettings | None:
 
 
 def written(reactions: ReactionsSettings) -> Iterator[WrittenAction]:
-    """Yield every action in order; the actions that follow a prompt come after it."""
+    """Yield every action in the order of the configuration. The actions that follow a prompt come right after the
+    prompt."""
     for number, entry in enumerate(reactions.on):
         yield from written_in(entry, entry.effective(reactions.mode), f"reactions.on[{number}]")
 
@@ -76,7 +77,8 @@ def chooses(entry: OnSettings, rule: KnownRule) -> bool:
 
 
 def same_effect(do: DoSettings) -> tuple[str, ...]:
-    """Return a key that is equal for two actions with the same effect: name, and group or receiver."""
+    """Return a key that is equal for two actions with the same effect. The key has the action's name and, for some
+    actions, the group or the receiver."""
     settings = do.settings
     if isinstance(settings, AddToGroupSettings):
         return do.name, settings.group

@@ -33,14 +33,14 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
         mode: the strongest mode that any action may have, a value of `Mode`.
         modes: the mode of each rule, by the rule's id. A rule that is missing here, for example because the rule was
             removed, has the mode `off`.
-        limits: the limits by name: `per_user`, `per_rule`, `prompt_per_user`, or a kind of action. Without the limit
-            `prompt_per_user`, a user gets at most one prompt a day. Any other limit that is missing here does not
-            apply.
+        limits: the limits by name: `per_user`, `per_rule`, `prompt_per_user`, or a kind of action. If `prompt_per_user`
+            is missing, a user gets at most one prompt a day. If another name is missing, there is no such limit.
         prompts_at_once: the largest number of prompts of one org that wait for an answer at the same time.
-        fresh: the age in seconds after which an event is too old to act on.
-        confirm: kinds of action that wait until the System Log has the event.
+        fresh: the maximum age of an event, in seconds. Most actions about an older event are refused.
+        confirm: kinds of action that wait until the System Log has the events of the alert.
         approve_within: the number of seconds in which a human may approve, unless the entry sets another time.
-        own: by org, the ids that events have if the forwarder caused them: its client id, or the id of its API token.
+        own: for each org, the ids by which an event shows that the forwarder caused it: the forwarder's client id, or
+            the id of its API token.
         own_ips: the forwarder's own addresses, as Okta sees them.
     """
 
@@ -56,7 +56,7 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     own_ips: tuple[Network, ...] = ()
 
     def ceiling(self, rule: str, planned: str) -> str:
-        """Return the mode of an action: the weakest of the global mode, the mode of its rule, and `planned`,
-        the mode in which it was planned."""
+        """Return the mode of an action: the weakest of the mode of all reactions, the mode of the action's rule, and
+        `planned`, the mode in which the action was planned."""
         modes = (self.mode, self.modes.get(rule, "off"), planned)
         return min(modes, key=lambda mode: Mode(mode).strength)

@@ -13,8 +13,8 @@ class ProtectSettings(Section):
     Attributes:
         users: ids or logins of users.
         groups: names or ids of groups. No action touches their members.
-        admins: whether users who have an admin role are protected too.
-        ips: addresses and networks that `block_ip` never blocks, such as your own and those that your users come from.
+        admins: whether users who have an admin role are also protected.
+        ips: addresses and networks that `block_ip` never blocks, such as your own, and the networks of your users.
     """
 
     users: tuple[Text, ...] = ()
@@ -24,14 +24,16 @@ class ProtectSettings(Section):
 
 
 class LimitsSettings(Section):
-    """How many actions there may be in a period, such as 20/1h. An action that exceeds a limit waits for a human. Each kind
-    of action has its own limit, so that alerts that are easy to cause cannot use up the limit of revocations.
+    """The maximum numbers of actions in a period, such as 20/1h. An action that exceeds a limit waits for a human. Each
+    kind of action has its own limit, so that an attacker who causes many actions of one kind cannot use up the limit of
+    another kind.
 
     Attributes:
-        per_user: alerts about one user that lead to actions. An alert counts once, whatever the number of its actions.
-        per_rule: alerts of one rule that lead to actions. An alert counts once, whatever the number of its actions.
-        mending: actions of the kind mending.
-        timed: actions of the kind timed.
+        per_user: alerts about one user that lead to actions. An alert counts once, even if several actions follow it.
+        per_rule: alerts of one rule that lead to actions. An alert counts once, even if several actions follow it.
+        mending: actions whose effect ends when the user signs in again or sets a new password: revoke_sessions,
+            universal_logout and expire_password.
+        timed: actions that are undone after a time: add_to_group, suspend and block_ip.
         prompt: prompts.
         prompt_per_user: prompts to one user.
         prompts_at_once: prompts of one org that have no answer yet.

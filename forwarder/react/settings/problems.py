@@ -33,8 +33,10 @@ class OrgAccess(msgspec.Struct, frozen=True):
 
     Attributes:
         api: whether the forwarder has credentials for the org's API.
-        scopes: the scopes of the service app; None for an API token, which has the rights of its admin.
-        knows_itself: whether the forwarder can recognise events that it causes, by the id of the app or of the token.
+        scopes: the scopes of the service app; None if the credential is an API token, which has the rights of its
+            admin.
+        knows_itself: whether the forwarder can recognise the events that it causes itself, by the id of the app or of
+            the token.
     """
 
     api: bool
@@ -106,10 +108,11 @@ _SAME_STATUS = {"suspend", "expire_password"}
 
 
 def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Iterator[str]:
-    """Yield a problem for each pair of actions about one alert, if the two undo each other or are the same action.
+    """Yield a problem for each pair of actions about one alert, if the two actions exclude each other, or are one
+    action written twice.
 
-    With `across`, the actions come from several entries. The same action in several entries is carried out only once, so
-    the pair is a problem only if the action is a prompt.
+    With `across`, the actions come from several entries. An action that is in several entries is carried out only once,
+    so it is a problem only if it is a prompt.
     """
     firsts: dict[tuple[str | None, ...], WrittenAction] = {}
     for each in actions:
@@ -132,7 +135,8 @@ def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Ite
 
 def _pairs(actions: Sequence[WrittenAction]) -> Iterator[tuple[WrittenAction, WrittenAction]]:
     """Yield the pairs of actions that can both be carried out on one user for one alert. A pair is left out if the two
-    follow different answers to a prompt, or if one is a prompt and the other follows it."""
+    actions follow different answers to a prompt, or if one action is a prompt and the other action follows this
+    prompt."""
     for number, one in enumerate(actions):
         for other in actions[number + 1 :]:
             together = one.answer == other.answer or "" in {one.answer, other.answer}
@@ -143,8 +147,8 @@ def _pairs(actions: Sequence[WrittenAction]) -> Iterator[tuple[WrittenAction, Wr
 
 
 def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) -> Iterator[str]:
-    """Yield a problem for each thing that an org lacks for its actions. Actions in mode `off` are not checked, so that
-    an operator can always switch an action off."""
+    """Yield a problem for each thing that an org needs for its actions but does not have, such as a scope. Actions in
+    mode `off` are not checked, so that an operator can always switch an action off."""
     for number, entry in enumerate(reactions.on):
         for name in sorted(set(entry.orgs or ()) - orgs.keys()):
             hint = _did_you_mean(name, orgs) or "; remove it, or correct its name"
@@ -168,8 +172,8 @@ _NO_LOG = "needs the System Log, which is read with an org's `api`"
 def _needs(
     reactions: ReactionsSettings, each: WrittenAction, orgs: Mapping[str, OrgAccess], known: Collection[str]
 ) -> Iterator[str]:
-    """Yield a problem for each thing that an org lacks for an action. `orgs` are the orgs of the action; `known` has the names
-    of all orgs."""
+    """Yield a problem for each thing that an org needs for an action but does not have. `orgs` are the orgs of the
+    action; `known` has the names of all orgs."""
     do, prompt = each.do, prompt_of(each.do)
     scope = SCOPES.get(do.name) if prompt is None or prompt.by == "push" else None
     for name, org in orgs.items():

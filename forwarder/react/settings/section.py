@@ -34,7 +34,7 @@ def _url(url: str) -> str:
 
 
 def _webhook_url(written: Any) -> Any:
-    """Read a webhook's URL. A URL that is written as a secret may have a query; only its host is ever shown."""
+    """Read a webhook's URL. If the URL is written as a secret, it may have a query, and only its host is ever shown."""
     if isinstance(written, str):
         return written
     secret = Secret.read(written)
@@ -84,9 +84,10 @@ def _any_key(secret: Secret) -> Secret:
 def webhook_keys(secret: Secret) -> tuple[bytes, ...]:
     """Return the keys that a webhook is signed with; each key makes one signature.
 
-    The text after `whsec_` is the key in base64. A text without `whsec_` is the key itself. But the libraries of
-    Standard Webhooks decode such a text as base64 if they can. The result is then a second key, so that a receiver
-    accepts the webhook whether it decodes the text or not.
+    A secret that begins with `whsec_` has one key: the rest of the secret, decoded from base64. Any other secret is
+    itself the key. But the libraries of Standard Webhooks also decode a secret without `whsec_` if it is base64. So if
+    such a secret is base64, the decoded bytes are a second key, and a receiver accepts the webhook with or without
+    decoding.
 
     Raises:
         ValueError: there is no base64 after `whsec_`.
@@ -104,11 +105,11 @@ def webhook_keys(secret: Secret) -> tuple[bytes, ...]:
 
 
 class WebhookSettings(Section):
-    """A receiver of signed webhooks, by the specification Standard Webhooks.
+    """A receiver of webhooks that are signed by the specification Standard Webhooks.
 
     Attributes:
-        url: where to post: https, or http to a loopback address. If the URL holds a secret, write it as a secret, as in
-            `{env: SOC_URL}`; then only its host is shown.
+        url: the URL to post to: https, or http to a loopback address. If the URL contains a secret, write the URL as a
+            secret, as in `{env: SOC_URL}`, so that only its host is shown.
         secret: the secret that signs each webhook: `whsec_` and a key in base64, as in the specification, or any other text.
         previous_secret: a second secret that signs each webhook, while the receiver changes to `secret`.
         timeout: how long to wait for the response. After that, the webhook is sent again with the same id.
@@ -135,9 +136,10 @@ class RiskReceiverSettings(Section):
     """A receiver of security event tokens (SET, RFC 8935): an Okta org, or another receiver with `url` and `audience`.
 
     Attributes:
-        org: the name of an org in `orgs`. It gets Okta's event user-risk-change. The forwarder must be registered in the
-            org as a security events provider.
-        url: the URL of another receiver: https, or http to a loopback address. It gets the CAEP event risk-level-change.
+        org: the name of an org in `orgs`. The org gets Okta's event user-risk-change. The forwarder must be registered
+            in the org as a security events provider.
+        url: the URL of another receiver: https, or http to a loopback address. The receiver gets the CAEP event
+            risk-level-change.
         audience: the value that the receiver at `url` expects in `aud`.
         authorization: the value of the Authorization header, such as `Bearer …`, if the receiver at `url` needs it.
         timeout: how long to wait for the response. After that, the token is sent again with the same `jti`.
@@ -172,8 +174,9 @@ class SetSettings(Section):
         key: the key that signs the tokens: an RSA private key of at least 2048 bits without a password, as PEM or JWK.
         previous_key: a second key that is published beside `key`, but signs nothing: the new key before a change of keys,
             or the old key for a while after the change. The public key is enough.
-        jwks: `serve`, if the hook receiver should serve the public keys at `/.well-known/jwks.json`. Otherwise the URL
-            where you publish the output of `forwarder reactions jwks`. Default: `issuer` with that path.
+        jwks: `serve` if the hook receiver should serve the public keys at `/.well-known/jwks.json`; otherwise the URL
+            where you publish the output of `forwarder reactions jwks`. Default: `/.well-known/jwks.json` below
+            `issuer`.
     """
 
     issuer: Annotated[str, AfterValidator(_issuer)]
@@ -227,15 +230,15 @@ class ReactionsSettings(Section):
     """The section `reactions` of the configuration.
 
     Attributes:
-        mode: `off`, `shadow` or `enforce`. `shadow` does everything except the calls, and records them instead. An entry of
-            `on` can only have a weaker mode.
+        mode: `off`, `shadow` or `enforce`. `shadow` does everything except the calls, and records each call instead of
+            sending it. An entry of `on` can only have a weaker mode.
         protect: the users and addresses that no action ever touches. `enforce` needs at least one user or group.
         limits: how many actions there may be. An action that exceeds a limit waits for a human.
         fresh: how old an event may be when its action is carried out. For an older event, only notify, risk_event and
             user_risk are carried out.
-        confirm: kinds of action (quiet, mending, timed, prompt) that wait until the System Log has the event too. An event
-            that only the hook has delivered may be forged.
-        approve_within: how long an action waits for a human. After that, the action is refused.
+        confirm: kinds of action (quiet, mending, timed, prompt) that wait until the System Log also has the events of
+            the alert. An event that only the hook has delivered may be forged.
+        approve_within: how long an action waits for a human. If no human has decided by then, the action is refused.
         ciba: the app that asks users by CIBA.
         on: which alerts lead to which actions: see docs/reactions.md.
         webhooks: the receivers of notifications, each with a name of your choice.
@@ -258,7 +261,8 @@ class ReactionsSettings(Section):
     @model_validator(mode="before")
     @classmethod
     def _read_on(cls, written: Any) -> Any:
-        """Restore the key `on`: YAML reads it as true, and Helm then writes "true"."""
+        """Restore the key `on`: YAML reads the key as the boolean true, and Helm then writes it as the string
+        "true"."""
         if isinstance(written, dict) and not {"on", True} <= written.keys():
             return {"on" if key is True or key == "true" else key: value for key, value in written.items()}
         return written
@@ -282,7 +286,8 @@ class ReactionsSettings(Section):
     def problems(self, org_urls: dict[str, str | None], paths: dict[str, str]) -> Iterator[str]:
         """Yield a line for each setting of the section that does not fit the orgs: path, problem, hint.
 
-        `org_urls` has the URL of each org, and `paths` the path that the org's hook posts to; both by the org's name.
+        `org_urls` has the URL of each org, by the org's name. `paths` has the path to which each org's hook posts, by
+        the org's name.
         """
         for name, receiver in self.receivers.items():
             key = f"reactions.receivers.{name}.org"

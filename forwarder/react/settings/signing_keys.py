@@ -35,14 +35,15 @@ def signing_key(text: str) -> SigningKey:
     """Read an RSA private key of at least 2048 bits, as PEM or JWK.
 
     Raises:
-        ValueError: `text` is not such a key; the message says why and what to do, and shows nothing of the key.
+        ValueError: `text` is not an RSA private key of at least 2048 bits. The message says why and what to do, and
+            shows nothing of the key.
     """
     private = private_rsa_key(text, _MAKE)
     return SigningKey(_key_id(text, private.public_key()), private)
 
 
 def public_jwk(text: str) -> dict[str, str]:
-    """Return the public part of a private or public key, in the form that a receiver reads.
+    """Return the public part of a private or public key as a JWK.
 
     Raises:
         ValueError: `text` is not an RSA key of at least 2048 bits.
@@ -52,7 +53,7 @@ def public_jwk(text: str) -> dict[str, str]:
 
 
 def key_set(texts: Sequence[str]) -> bytes:
-    """Return a JWKS with the public parts of these keys.
+    """Return a JWKS with the public parts of the keys `texts`.
 
     Raises:
         ValueError: one of the texts is not an RSA key of at least 2048 bits.
@@ -61,8 +62,8 @@ def key_set(texts: Sequence[str]) -> bytes:
 
 
 def _key_id(text: str, public: "RSAPublicKey") -> str:
-    """Return the `kid` of a JWK. Without a `kid`, return the thumbprint by RFC 7638, which is the same after each
-    start."""
+    """Return the key's `kid` if the key is a JWK with a `kid`; else return the thumbprint of the public key by RFC
+    7638. The thumbprint of a key never changes."""
     if text.lstrip().startswith("{") and isinstance(kid := msgspec.json.decode(text).get("kid"), str) and kid:
         return kid
     members = _members(public)

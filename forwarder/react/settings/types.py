@@ -27,7 +27,7 @@ _MOST = 1_000_000  # actions in a rate
 
 
 class Mode(StrEnum):
-    """How far reactions go. The weakest mode comes first."""
+    """What reactions may do. The weakest mode comes first."""
 
     OFF = "off"
     """Nothing is planned."""
@@ -56,7 +56,7 @@ WrittenMode = Annotated[
 
 
 class Rate(ParsedText):
-    """A number of actions in a period, such as `2/1h`."""
+    """A maximum number of actions in a period, such as `2/1h`."""
 
     __slots__ = ()
     form: ClassVar = {"pattern": "^[0-9]+/[0-9.]+(s|m|h|d)$", "examples": ["2/1h", "20/1d"]}

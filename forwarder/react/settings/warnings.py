@@ -1,4 +1,4 @@
-"""Finds settings of the section `reactions` that work but are unwise. Each warning is one line: path, what is unwise,
+"""Finds settings of the section `reactions` that are valid but unwise. Each warning is one line: path, what is unwise,
 hint."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,9 +25,10 @@ forwarder read."""
 def warnings(
     reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess], hooked: Collection[str], late: float
 ) -> Iterator[str]:
-    """Yield the settings that work but are unwise.
+    """Yield a warning for each setting that is valid but unwise.
 
-    `hooked` are the orgs whose event hook posts to the forwarder; `late` is `rules.late`, in seconds.
+    `hooked` has the names of the orgs whose event hook posts to the forwarder. `late` is the setting `rules.late`, in
+    seconds.
     """
     live = [each for each in written(reactions) if each.mode is not Mode.OFF]
     for each in live:
@@ -63,7 +64,7 @@ def warnings(
 
 
 def rule_warnings(reactions: ReactionsSettings, rules: Sequence[KnownRule]) -> Iterator[str]:
-    """Yield a line for each entry that no alert of `rules` can match."""
+    """Yield a warning for each entry of `reactions.on` that no alert of `rules` can match."""
     for number, entry in enumerate(reactions.on):
         if not rules or entry.rule is not None:
             continue  # an unknown rule is a problem, not a warning
