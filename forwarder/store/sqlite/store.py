@@ -111,7 +111,10 @@ class SqliteStore:
     async def _append(self, batch: Batch, timeout: float) -> Appended:
         committed = self._writer.append(batch)
         self._deadlines.watch(committed, timeout)
-        return await committed
+        try:
+            return await committed
+        finally:
+            self._deadlines.forget(committed)
 
     def _fail_late(self, committed: asyncio.Future[Appended], timeout: float) -> None:
         # The next commit of events resets this reason, even if that is the commit that is late.
@@ -262,29 +265,33 @@ class Deadlines:
         """Set the callback for late futures. It gets the future and its timeout in seconds."""
         self._on_expired = on_expired
         self._loop = asyncio.get_running_loop()
-        self._watched: list[tuple[asyncio.Future[Any], float, float]] = []
+        self._watched: dict[
+            asyncio.Future[Any], tuple[float, float]
+        ] = {}  # the deadline and the timeout of each future
         self._polling = False
 
     def watch(self, future: asyncio.Future[Any], seconds: float) -> None:
         """Call `on_expired` when `seconds` have passed, unless `future` is done by then."""
-        self._watched.append((future, self._loop.time() + seconds, seconds))
+        self._watched[future] = self._loop.time() + seconds, seconds
         if seconds < _POLL_INTERVAL:
             self._loop.call_later(seconds, self._check)
         if not self._polling:
             self._polling = True
             self._loop.call_later(_POLL_INTERVAL, self._poll)
 
+    def forget(self, future: asyncio.Future[Any]) -> None:
+        """Stop watching `future`, so that the memory of its result can be freed."""
+        self._watched.pop(future, None)
+
     def _check(self) -> None:
         """Call `on_expired` for each late future. Stop watching late futures and futures that are done."""
         now = self._loop.time()
-        watched, self._watched = self._watched, []
-        for future, deadline, seconds in watched:
+        for future, (deadline, seconds) in list(self._watched.items()):
             if future.done():
-                continue
-            if deadline <= now:
+                self.forget(future)
+            elif deadline <= now:
+                self.forget(future)
                 self._on_expired(future, seconds)
-            else:
-                self._watched.append((future, deadline, seconds))
 
     def _poll(self) -> None:
         self._check()

@@ -48,6 +48,16 @@ async def test_a_done_or_cancelled_future_does_not_expire() -> None:
     assert expired == [(last, 0.01)]
 
 
+async def test_a_forgotten_future_does_not_expire() -> None:
+    watched, expired = deadlines()
+    forgotten, last = futures(2)
+    for future in (forgotten, last):
+        watched.watch(future, 0.01)
+    watched.forget(forgotten)
+    await asyncio.wait([last], timeout=5)
+    assert expired == [(last, 0.01)]
+
+
 @pytest.mark.long
 async def test_watching_resumes_after_a_pause() -> None:
     watched, expired = deadlines()
