@@ -115,7 +115,7 @@ def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
 
 
 def _certificate_files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield (key, file) of each certificate that the settings name: those of servers, clients and CAs."""
+    """Yield (key, file) of each certificate that the settings name: certificates of servers, clients and CAs."""
     yield from ((f"{path}.cert", served.cert) for path, served in settings.tls_listeners())
     for name, sink in settings.sinks.items():
         if isinstance(sink, OtlpSinkSettings) and sink.cert_file:

@@ -259,7 +259,8 @@ def is_running(store: Path) -> bool:
 
 
 def _connect(connection: socket.socket, path: Path) -> bool:
-    """Connect `connection` to the forwarder that listens at the socket `path`. Return False if no forwarder runs there.
+    """Connect `connection` to the forwarder that listens at the socket `path`. Return False if no forwarder listens at
+    `path`.
 
     Raises:
         StoreError: this user may not connect to the forwarder, or the socket cannot be reached.

@@ -23,7 +23,7 @@ class Cooperative:
         self._since = perf_counter()
 
     async def yield_if_due(self) -> None:
-        """Let other tasks run, if they have not run for `hold_seconds`."""
+        """Let other tasks run, if `hold_seconds` have passed since they last ran."""
         if perf_counter() - self._since >= self._hold_seconds:
             await asyncio.sleep(0)
             self._since = perf_counter()

@@ -36,7 +36,8 @@ def can_be_split_at_once(text: bytes) -> bool:
 
 
 def most_elements(text: bytes) -> int:
-    """Return the maximum number of elements that a list with the length of `text` may have."""
+    """Return the maximum number of elements that a list as long as `text` may have; with more, most could not be
+    events."""
     return _ALWAYS_ALLOWED + len(text) // _SMALLEST_EVENT
 
 

@@ -169,7 +169,7 @@ class _EcsFormatter(ecs_logging.StructlogFormatter):
 
 
 def _to_ecs(_: Any, __: str, line: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Rename the fields of a line to those of ECS; fields without a name in ECS go into `okta_forwarder`."""
+    """Rename the fields of a line to ECS fields; fields without a name in ECS go into `okta_forwarder`."""
     # The formatter takes the text of the line from `event`.
     ecs: dict[str, Any] = {"event": line.pop("event"), **_SAME_IN_EACH}
     line.pop("level", None)  # the formatter gets the level separately

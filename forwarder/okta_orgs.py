@@ -42,7 +42,8 @@ class OktaOrgs:
         self._built_from: dict[str, object] = {}
 
     def build(self, settings: Settings) -> BuiltOrgs:
-        """Build a runner for each org whose settings have changed since its runner was built. Return them by org.
+        """Build a runner for each org whose settings have changed since its runner was built. Return the new runners by
+        org.
 
         Raises:
             ForwarderError: credentials or a URL cannot be used.
@@ -55,7 +56,7 @@ class OktaOrgs:
         return {name: self._build(name, settings) for name in sorted(changed)}
 
     async def apply(self, settings: Settings, built: BuiltOrgs) -> None:
-        """Replace the running runners with those in `built`, which `build` made of `settings`."""
+        """Replace the running runners with the runners in `built`, which `build` made from `settings`."""
         ending = [self._tasks.pop(name) for name in built if name in self._tasks]
         # All runners are replaced before the first await: reactions must not find an org without its client.
         for name, runner in built.items():

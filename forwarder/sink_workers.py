@@ -97,8 +97,8 @@ class SinkWorkers:
         return built
 
     async def apply(self, sinks: Mapping[str, SinkSettings], built: BuiltSinks) -> None:
-        """Replace running sinks by the new ones in `built`, the result of `build`. Stop each sink that `sinks` does not
-        have."""
+        """Replace running sinks by the new sinks in `built`, the result of `build`. Stop each sink that `sinks` does
+        not have."""
         removed = self._settings.keys() - sinks.keys()
         changed = self._settings.keys() & built.keys()
         # All old sinks end before a new one starts, because a new sink may write to the file of an old one.

@@ -42,8 +42,8 @@ def file_problems(
 
 
 def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Return the TLS context of a client. It trusts the CA certificates in `ca_file`; without a file, those of the
-    system.
+    """Return the TLS context of a client. It trusts the CA certificates in `ca_file`, or the system's CA certificates
+    if `ca_file` is None.
 
     Raises:
         OSError: the file cannot be used. An ssl.SSLError is an OSError too.

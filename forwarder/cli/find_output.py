@@ -158,7 +158,7 @@ def _time(at: Micros | None) -> str | None:
 
 
 def _second(at: Micros | None) -> str | None:
-    """Return `at` as text, for a time that the store keeps in whole seconds; None for None."""
+    """Return the time `at` as text without fractions of a second; None if `at` is None."""
     return None if at is None else iso(at, "seconds")
 
 

@@ -65,8 +65,9 @@ def init(  # noqa: PLR0913 - one for each option
 
     The command asks for each value that no option gives. Each secret has its own file, which only the current user may
     read. The command creates the secret of the hook and the token of the status page. If the folder of secrets has the
-    file `okta-token`, the configuration uses it as the API token of Okta. If it has the file `elasticsearch-api-key`,
-    the configuration uses it as the API key of Elasticsearch. Existing files are not overwritten.
+    file `okta-token`, the configuration uses this file as the API token of Okta. If the folder has the file
+    `elasticsearch-api-key`, the configuration uses this file as the API key of Elasticsearch. Existing files are not
+    overwritten.
 
     Exit codes: 0 written; 1 a file exists or cannot be written; 2 wrong usage.
     """

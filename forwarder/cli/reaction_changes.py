@@ -225,7 +225,7 @@ def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]"
 
 
 def _paused_scope(settings: "Settings", what: str) -> str:
-    """Return the scope of the pause of `what`: the id of a rule, or the name of an action.
+    """Return the scope of a pause that the operator named `what`: the id of a rule, or the name of an action.
 
     A rule that was removed after it was paused is found too.
     """
@@ -235,7 +235,7 @@ def _paused_scope(settings: "Settings", what: str) -> str:
 
 
 def _scope(settings: "Settings", what: str | None) -> tuple[str, str]:
-    """Return what to pause: the id and the title of a rule, or the name of an action and an empty string.
+    """Return what to pause as a pair: the id and the title of a rule, or the name of an action and an empty string.
 
     `what` is the argument of the command. If it is None, both parts of the result are empty: all reactions are meant.
 

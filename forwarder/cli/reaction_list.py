@@ -140,7 +140,7 @@ def _state(one: Action) -> str:
 
 
 def _until(one: Action) -> str:
-    """Return when an action that waits for approval expires, or when a live effect ends; else an empty string."""
+    """Return when the action expires if it waits for approval, or when its live effect ends; else an empty string."""
     if one.waits_for is Waits.APPROVAL and one.approval:
         return iso(one.approval.until, "seconds")
     if one.is_open and one.undo_due is not None:
@@ -172,7 +172,7 @@ def _show(one: Action) -> None:
 
 
 def _facts(one: Action) -> Iterator[tuple[str, str]]:
-    """Yield the lines that `reactions show` prints about an action, each as its name and its text."""
+    """Yield the lines that `reactions show` prints about an action, each as a pair: its name and its text."""
     fields = as_json(one)
     target, request = one.target, fields.get("request", {})
     call = f"{request['method']} {request.get('path', '')} to {request['to']}" if request else ""

@@ -25,7 +25,7 @@ _Command = TypeVar("_Command", bound=Callable[..., Any])
 def setup() -> None:
     """Create templates, pipelines and dashboards in Elasticsearch, Kibana and Grafana, and the admin role in Okta.
 
-    You can run each command again at any time. It changes only what differs, and only objects that it created.
+    You can run each command again at any time. A command changes only what differs, and only objects that it created.
     """
 
 

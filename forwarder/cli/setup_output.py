@@ -16,7 +16,8 @@ _DIFF = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def secret_source(_: click.Context, param: click.Parameter, value: str | None) -> dict[str, str] | None:
-    """Parse the value of an option that says where a secret is: `env:NAME` or `file:PATH`. Return None for None.
+    """Parse the value of an option that says where a secret is: `env:NAME` or `file:PATH`. Return None if there is no
+    value.
 
     A secret as the value is refused, because every user of the machine can see the command line.
     """

@@ -18,7 +18,7 @@ _SILENCE = 40.0  # seconds without data that count as an error; the stream has a
 
 
 def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[str, Any] | Notice]:
-    """Yield lines of events and notices, as `tap_store.from_store` does.
+    """Yield a line for each event, as decoded JSON, and notices for the operator.
 
     Raises:
         ForwarderError: the ops listener cannot be reached, refuses the request, or stops sending.

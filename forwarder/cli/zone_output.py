@@ -32,7 +32,7 @@ class ZoneReport:
     def add(self, step: ZoneStep, applied: Applied | None = None, error: str = "") -> None:
         """Add the result of `step`: `applied` is the change that was made, `error` says why the change failed.
 
-        A step that changes nothing has no `applied` and no `error`.
+        If the step changes nothing, `applied` is None and `error` is empty.
         """
         zone = applied.zone if applied else step.zone
         shown = _step_as_json(step) | {

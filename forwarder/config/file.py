@@ -222,8 +222,7 @@ def unread_variables() -> list[str]:
 
 
 class Environment(EnvSettingsSource):
-    """Reads variables such as `FORWARDER__SECTION__KEY`, in upper or lower case. Their values override those of the
-    file."""
+    """Reads variables such as `FORWARDER__SECTION__KEY`, in upper or lower case. Variables override the file."""
 
     def __init__(self, settings_cls: type[BaseSettings], written: Mapping[str, Any]) -> None:
         super().__init__(settings_cls)

@@ -92,8 +92,8 @@ class Describer:
         return None
 
     def _named_sections(self, loc: tuple[Any, ...]) -> list[Any]:
-        """Return the classes of the sections in the mapping at `loc`, such as `orgs`, whose keys are names of the
-        operator's choice. Return an empty list if `loc` is not such a mapping."""
+        """Return the classes of the sections in the mapping at `loc`, if its keys are names that the operator chooses,
+        as in `orgs`. Otherwise return an empty list."""
         field = _field(self._section(loc[:-1]), loc[-1:])
         if field is None or not _is_named(field):
             return []
@@ -227,7 +227,7 @@ def _field(section: Any, loc: tuple[Any, ...]) -> FieldInfo | None:
 
 
 def causes(errors: Iterable[Any]) -> list[Any]:
-    """Return `errors`, those of pydantic, without the errors that only follow from another error."""
+    """Return pydantic's `errors`, without the errors that only follow from another error."""
     errors = list(errors)
     return [error for error in errors if not _follows(error, errors)]
 

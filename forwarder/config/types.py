@@ -142,8 +142,8 @@ class Secret:
 
     @property
     def shown(self) -> dict[str, str] | str:
-        """The secret as the configuration writes it, such as `{env: NAME}`; `***` if the value itself is written
-        there."""
+        """The secret as the configuration writes it, such as `{env: NAME}`; `***` if the configuration has the value
+        itself."""
         return self._source or redaction.HIDDEN
 
     @property
@@ -243,7 +243,7 @@ NewFileStr = Annotated[PathStr, BeforeValidator(_file)]
 def meanings(model: type[BaseModel]) -> dict[str, str]:
     """Return the meaning of each key of `model`, in sentences, by the name of the key.
 
-    The meanings are those below `Attributes:` in the docstrings of `model` and its base classes.
+    The meanings are the texts below `Attributes:` in the docstrings of `model` and its base classes.
     """
     found: dict[str, str] = {}
     for cls in reversed(model.__mro__):

@@ -22,7 +22,7 @@ class RuleMetrics:
     Attributes:
         held_back: the number of alerts, by rule and reason, that were held back since the counts were last stored.
         failures: the number of events that could not be evaluated since the start.
-        failed_at: when an event last could not be evaluated; None if all could.
+        failed_at: when an event last could not be evaluated; None if every event could be evaluated.
         evaluation: the histogram of the time that the evaluation of an event takes.
     """
 

@@ -45,8 +45,10 @@ class ActionReport(msgspec.Struct):
 
     Attributes:
         calls: how often the action would have run.
-        asks: how often the action would have waited for a human, by reason: `approval` or `limit`.
-        no_op: how often the action would have changed nothing, by reason: `state` or `live`.
+        asks: how often the action would have waited for a human, by reason: `approval` (a human must approve the
+            action) or `limit` (the action exceeds a limit).
+        no_op: how often the action would have changed nothing, by reason: `state` (of the target) or `live` (another
+            action already has this effect).
         refused: how often the action would have been refused, by the guard that refused it.
         targets: how many different users or addresses the action would have changed.
     """
@@ -64,8 +66,8 @@ class RuleReport(msgspec.Struct):
 
     Attributes:
         matches: the number of events that matched the rule; for a correlation, how often its condition was met.
-        alerts: the number of alerts, by the same limits as in the live evaluation.
-        stored_alerts: the number of alerts of the rule that the live evaluation stored in the same period.
+        alerts: the number of alerts, under the limits of the live evaluation.
+        stored_alerts: the number of alerts of the rule that the live evaluation stored in the replayed period.
         alerts_too_old: the number of alerts about events older than `rules.max_age`. The live evaluation leaves these
             alerts out.
         users: the number of different actors in the matches.
@@ -195,7 +197,8 @@ class Replay:
         )
 
     def _rehearse(self, event: Event, raw: Mapping[str, Any], found: Evaluation) -> None:
-        """Rehearse the reactions to the alerts of `event`, as of the time when `event` was received."""
+        """Find out what the reactions to the alerts of `event` would have done at the time when `event` was
+        received."""
         if self._rehearsal is None:
             return
         self._rehearsal.event(event, raw)
@@ -226,8 +229,8 @@ class Replay:
     ) -> Iterator[tuple[Event, dict[str, Any], Evaluation]]:
         """Yield (event, decoded body, result) for each event that was received since the start of the period.
 
-        Earlier events are evaluated too, to fill the time windows of the rules, but they are not yielded. Events older
-        than `max_age` seconds at their receipt are too old for the rules.
+        Earlier events are evaluated too, to fill the time windows of the rules, but they are not yielded. Events that
+        were older than `max_age` seconds when they were received are too old for the rules.
         """
         timing = Timing(self._settings.again, self._settings.late, max_age, self._settings.max_keys)
         engine = RuleEngine(self._rules, timing)

@@ -57,7 +57,7 @@ class RuleRunner:
     """
 
     def __init__(self, store: Store, metrics: Metrics, clock: Clock, muted: Muted) -> None:
-        """Create the runner. The rules skip the events in `muted`, which the prompts of reactions cause."""
+        """Create the runner. The rules skip the events in `muted`: events that the prompts of reactions caused."""
         self._store = store
         self._muted = muted
         self._clock = clock
@@ -85,7 +85,7 @@ class RuleRunner:
         return await asyncio.to_thread(lambda: RuleEngine(settings.load(), timing))
 
     async def apply(self, settings: RulesSettings, engine: RuleEngine) -> None:
-        """Replace the rules by those of `engine`, which `build` made from `settings`.
+        """Replace the rules by the rules of `engine`, which `build` made from `settings`.
 
         The old rules run until the new rules have read the earlier events that affect them. If neither rules nor
         settings have changed, do nothing.
@@ -137,7 +137,8 @@ class RuleRunner:
         await end_tasks(self._tasks.values())
 
     async def _begin(self, engine: RuleEngine) -> None:
-        """Call `_read_again` until it succeeds. After an error, log it, wait, and go on with a new engine."""
+        """Let `engine` read earlier events, and repeat this until it succeeds. After an error, log it, wait, and use a
+        new engine."""
         attempt = 0
         while True:
             try:
@@ -152,7 +153,8 @@ class RuleRunner:
             engine = RuleEngine(engine.rules, engine.timing)  # the old engine has read only some of the events
 
     async def _read_again(self, engine: RuleEngine) -> None:
-        """Let `engine` read the earlier events that affect it. Then hand `engine` over to `_turn`."""
+        """Let `engine` read the earlier events that affect its rules. Then let `engine` replace the engine that
+        evaluates new events."""
         position = await self._first_position()
         since = self._clock.now() - 2 * engine.horizon
         await self._reading(partial(self._muted.load, self._store), since)

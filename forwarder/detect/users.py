@@ -24,7 +24,7 @@ _Key = tuple[str, str]  # org and user
 class Users:
     """The users in memory. If there are more than the maximum, the users that were used longest ago are removed.
 
-    The users of open batches, and those with sightings that are not stored yet, are never removed.
+    The users of open batches, and users with sightings that are not stored yet, are never removed.
 
     Attributes:
         unsaved: the new sightings that are not stored yet. The caller stores them, then calls `mark_saved`.

@@ -15,7 +15,7 @@ _BLOCKED = "because "
 def select(
     checks: Sequence[Check], wanted: Collection[str], skipped: Collection[str], kinds: Collection[CheckKind]
 ) -> list[Check]:
-    """Return the checks that an operator wants to run: those of `kinds` that are wanted and not skipped.
+    """Return the checks that an operator wants to run: the checks of `kinds` that are wanted and not skipped.
 
     `wanted` and `skipped` have ids and groups of checks. If `wanted` is empty, all checks are wanted.
     """

@@ -145,7 +145,7 @@ def _is_occupied(listen: Listen) -> bool:
 
 
 def _can_bind(key: str, listen: Listen, hint: str) -> Finding:
-    """Check that the current user may listen at `listen`, by binding a socket for a moment.
+    """Check that the current user may listen at the address `listen`, by binding a socket for a moment.
 
     `hint` is what the operator can do if another program uses the port.
     """

@@ -46,8 +46,8 @@ class _Sample(NamedTuple):
 class Samples:
     """Samples of the metrics, the oldest first. Times are in seconds, and count back from the newest sample.
 
-    A counter starts at 0 with the process. So `increase` takes 0 as the value before the first sample, and before the
-    counter's series exists.
+    A counter is 0 when the process starts. So `increase` uses the value 0 for every time before the first sample, and
+    for every time before the counter's series exists.
     """
 
     def __init__(self) -> None:

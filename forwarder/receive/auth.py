@@ -94,8 +94,8 @@ class OrgRequests(msgspec.Struct, frozen=True):
 
     Attributes:
         accepted_at: when the last POST with the org's secret came; None if no such POST has come.
-        refused: number of requests to the org's path without a valid secret, after `accepted_at` and in the last 24
-            hours.
+        refused: number of requests to the org's path without a valid secret that came after `accepted_at`, and not more
+            than 24 hours ago.
         refused_at: when the last of the requests that `refused` counts came; None if `refused` is 0.
         refused_from_okta: number of requests to the org's path without a valid secret, but with Okta's user agent, in
             the last hour. Requests before `accepted_at` count too.

@@ -41,7 +41,8 @@ class ServerResponse(msgspec.Struct, frozen=True):
 class ServerClient:
     """A client for Kibana or Grafana, and a context manager. Methods raise SetupError if a request fails.
 
-    It uses no proxy, and trusts the CA certificates in `ca_file` of its settings; without a file, those of the system.
+    It uses no proxy, and trusts the CA certificates in `ca_file` of its settings, or the system's CA certificates if
+    `ca_file` is None.
 
     Attributes:
         privileges: a sentence that says which privileges the credentials need.

@@ -31,7 +31,7 @@ class ServerSettings(Section):
         key_option: the command-line option for the key, such as `--token`. The field with the name of the option has
             the key.
         key_name: what the server calls the key, with its article.
-        ca_file: PEM file with the certificate authorities to trust, instead of those of the system.
+        ca_file: PEM file with the certificate authorities to trust, instead of the system's certificate authorities.
     """
 
     key_option: ClassVar[str]
@@ -64,11 +64,11 @@ class ServerSettings(Section):
 
     @property
     def key(self) -> str | None:
-        """The text of the key; None if `user` and `password` are used, or no credentials."""
+        """The text of the key; None if the settings have no key, but `user` and `password`, or no credentials."""
         secret: Secret | None = getattr(self, self.key_option.removeprefix("--").replace("-", "_"))
         return secret.reveal() if secret else None
 
     @property
     def login(self) -> tuple[str, str] | None:
-        """The user and the password; None if there are none."""
+        """The user and the password; None if they are not given."""
         return (self.user, self.password.reveal()) if self.user and self.password else None

@@ -40,7 +40,8 @@ class Grafana(ServerClient):
         return health.version
 
     def find(self, path: str, kind: type[T], what: str) -> T | None:
-        """Return the JSON object at `path`; None if the response is 404. `what` names the object in error messages."""
+        """Return the JSON object at `path`, as the type `kind`; None if the response is 404. `what` names the object in
+        errors."""
         answer = self.ask("GET", self._url + path)
         if answer.status == 404:
             return None

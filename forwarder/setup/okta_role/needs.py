@@ -1,4 +1,4 @@
-"""Finds out which permissions the configured actions need in one org, and on which groups. Pure."""
+"""Finds out which permissions the configured actions need in one org, and on which groups. Does no I/O."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -55,7 +55,7 @@ class Needs(msgspec.Struct, frozen=True):
 def needs_of(reactions: ReactionsSettings, org: str, *, has_zones: bool) -> Needs:
     """Return what the role in `org` must allow for the actions that are not off.
 
-    An action in the mode `shadow` needs the same rights as in the mode `enforce`, because it also looks up users.
+    An action needs the same rights in the modes `shadow` and `enforce`, because it looks up users in both modes.
     """
     own = concerned(reactions, org)
     names = {each.do.name for each in own}

@@ -1,4 +1,4 @@
-"""Finds out which roles and resource sets an org should have, and how the existing ones differ from that. Pure."""
+"""Finds out which roles and resource sets an org should have, and how the existing ones differ. Does no I/O."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import quote
@@ -50,8 +50,8 @@ class Present(msgspec.Struct, frozen=True):
 
     @property
     def problems(self) -> Iterator[str]:
-        """Yield a line if others made the role, and a line if others made the resource set: the forwarder must not
-        change them."""
+        """Yield a line if someone else made the role, and a line if someone else made the resource set, because the
+        forwarder must not change what others made."""
         for kind, found in (("role", self.role), ("resource set", self.resource_set)):
             if found is not None and not found.description.startswith(OURS):
                 yield f"the org has a {kind} {found.label!r} that this command did not create; rename it in Okta"
@@ -63,8 +63,8 @@ class NeededChange(msgspec.Struct, frozen=True):
     Attributes:
         sign: + to add something, - to remove it.
         what: the kind of thing, such as "permission".
-        key: what identifies it, such as the label of a permission.
-        shown: its name for an operator.
+        key: what identifies the thing, such as the label of a permission.
+        shown: the name of the thing for an operator.
     """
 
     sign: str
