@@ -135,7 +135,8 @@ class Calls:
             await self._rows.finish(answered(calling, answer), Outcome.FAILED, reason, answer.text)
 
     async def _wait(self, action: Action, found: Judgement) -> None:
-        """Store that an action waits: for a human, for the System Log, or to retry a failed look-up."""
+        """Store that an action waits: for a human, for events in the System Log, or for the next try of a failed
+        look-up."""
         waits = msgspec.structs.replace(
             action,
             state=ActionState.WAITING,
@@ -152,8 +153,8 @@ class Calls:
         await self._rows.commit([waits, *more], [waits] if is_new else [])
 
     async def _end(self, action: Action, act: Act | None, found: Judgement) -> None:
-        """End an action that is not carried out: it is in shadow mode, it would change nothing, a guard refuses it, or it
-        is too late to try again."""
+        """End an action that is not carried out. There are four causes: the action is in shadow mode, it would change
+        nothing, a guard refuses it, or it is too late for another try."""
         seen = msgspec.structs.replace(action, before=found.before)
         if found.verdict == "shadow":
             detail, request = found.detail, None

@@ -48,7 +48,8 @@ _logger = logs.get("react")
 
 
 class ActionEngine:
-    """Processes the actions in `rows`. Only the engine and `ReactionRunner` change these rows."""
+    """Processes the actions whose stored records are in `rows`. Only the engine and `ReactionRunner` change these
+    records."""
 
     def __init__(self, parts: Callable[[], Parts], rows: Rows, report: Callable[[], None]) -> None:
         """Process the actions in `rows`. `parts` must return the parts of the engine for the current configuration.
@@ -63,7 +64,7 @@ class ActionEngine:
         self._locks: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
 
     async def run(self) -> None:
-        """Process the actions that are due, until cancelled."""
+        """Process each action when it is due. Runs until the task is cancelled."""
         try:
             while True:
                 now = self._rows.clock.now()

@@ -14,7 +14,7 @@ from forwarder.react.runtime_problems import ReactionFinding
 
 
 class PromptSender(Protocol):
-    """Sends and polls prompts. No method raises for an error of Okta."""
+    """Sends and polls prompts. No method raises an exception for an error of Okta."""
 
     async def prepare(self, action: Action) -> PromptProgress | ActionRequest:
         """Look up how the user of the prompt `action` can be asked, and return the request that asks the user. If the

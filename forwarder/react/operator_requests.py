@@ -13,7 +13,8 @@ class ApproveRequest(ControlRequest, frozen=True, tag="reactions approve"):
 
 
 class UndoRequest(ControlRequest, frozen=True, tag="reactions undo"):
-    """Undo a live action now. For a day, the guards then refuse all actions on the same target."""
+    """Undo an action whose effect is live now. For a day after that, the guards refuse all actions on the target of
+    this action."""
 
     id: str
     by: str

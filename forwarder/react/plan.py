@@ -195,7 +195,8 @@ def _text(value: Any) -> str:
 
 
 def _merged(one: Action, other: Action) -> Action:
-    """Merge two actions that differ only in their settings or modes into one, as the docstring of `Plans` describes."""
+    """Return one action for two actions that differ only in their settings or modes. The docstring of `Plans` describes
+    which settings the returned action has."""
     if one.mode != other.mode:
         return one if Mode(one.mode).strength > Mode(other.mode).strength else other
     settings = dict(one.settings)

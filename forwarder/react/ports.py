@@ -96,7 +96,7 @@ class OktaCall(Protocol):
         """Wait until the rate limit allows a call of `path`."""
 
     async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, body: Any = None) -> Answer:
-        """Send one call and return the answer. Raises nothing for an error of Okta or the network."""
+        """Send one call and return the answer. An error of Okta or the network is also an answer, not an exception."""
 
 
 class Okta(Protocol):

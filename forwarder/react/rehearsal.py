@@ -234,7 +234,7 @@ class _Past:
                 del self._addresses[next(iter(self._addresses))]
 
     def org(self, name: str) -> "_Past":  # noqa: ARG002
-        """Return this object, as the API of the org."""
+        """Return this object, which takes the place of the org's API."""
         return self
 
     async def ready(self, method: str, path: str) -> None:

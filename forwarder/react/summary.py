@@ -28,7 +28,8 @@ shows the whole texts."""
 
 
 def summary(mode: str, memory: ActionsInMemory, pauses: Pauses, now: Micros) -> dict[str, Any]:
-    """Return the mode, the waiting actions, the live effects, the pauses, and the limits that held actions back."""
+    """Return the part of the status that shows reactions: the mode, the waiting actions, the live effects, the pauses,
+    and the limits that held actions back in the last day."""
     asking = memory.waiting(Waits.APPROVAL, _CHOICE)
     others = [*memory.waiting(Waits.CONFIRMATION, _CHOICE), *memory.waiting(Waits.RETRY, _CHOICE)]
     live, paused = memory.lasting(), pauses.on(now)

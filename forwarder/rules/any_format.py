@@ -47,7 +47,7 @@ Found = Rule | UnreadableRule | LeftOut
 
 
 class _Broken(msgspec.Struct, frozen=True):
-    """A document that cannot be decoded, or a rule that cannot be used. For a rule, `is_rule` is true.
+    """A document that cannot be decoded (`is_rule` is false), or a rule that cannot be used (`is_rule` is true).
 
     Attributes:
         text: the whole document or rule.

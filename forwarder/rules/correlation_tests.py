@@ -28,7 +28,7 @@ class RuleTest(msgspec.Struct, frozen=True):
 
     Attributes:
         expected: whether the rule must match, the correlation must alert, or the exception must hold the event back.
-        logs: the decoded events: one from the key `Log`, any number from the key `Logs`.
+        logs: the decoded events. The key `Log` has one event; the key `Logs` has any number.
         several: whether the test has the key `Logs`. Only such a test can be about correlations.
         rule: the ID, name or title of the rule, correlation or exception to test; empty if the test names none.
     """

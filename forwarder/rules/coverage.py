@@ -54,7 +54,8 @@ class Coverage(msgspec.Struct, frozen=True):
 
     @property
     def fed_by(self) -> FedBy:
-        """Where the events of the rule come from. Types that do not exist are ignored."""
+        """Where the events of the rule come from. Types that do not exist are ignored, unless the rule names no other
+        type."""
         if self.by_hooks:
             return FedBy.PARTLY if self.only_system_log else FedBy.HOOKS
         if self.only_system_log:

@@ -33,7 +33,7 @@ class Document(msgspec.Struct, frozen=True):
 
     Attributes:
         text: the document before it is decoded.
-        line: the number of its first line, from 1; 0 if the document is the whole file.
+        line: the number of the document's first line, from 1; 0 if the document is the whole file.
         value: the decoded document; None if there is a problem.
         problem: why the document cannot be decoded; empty if it can.
     """
@@ -131,7 +131,7 @@ def _count(value: Any, most: int = _MAX_VALUES) -> int:
     """Return the number of values in `value`. A value that YAML anchors repeat counts each time.
 
     Raises:
-        RuleFileError: there are more than `most` values, or they are nested too deeply.
+        RuleFileError: `value` contains more than `most` values, or is nested too deeply.
     """
     found, count = [(value, 0)], 0
     while found:

@@ -31,12 +31,12 @@ def walk(folder: Path) -> tuple[list[Path], list[UnreadableRule]]:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether `path` is a folder; False also if access is denied, or if links form a loop."""
+    """Whether `path` is a folder. Return False if access is denied, or if links form a loop."""
     return stat.S_ISDIR(mode_and_size(path)[0])
 
 
 def exists(path: Path) -> bool:
-    """Whether there is a file, a folder or a link at `path`; False also if access is denied.
+    """Whether there is a file, a folder or a link at `path`. Return False if access is denied.
 
     A broken link counts as existing, so that a later error names the link.
     """
@@ -44,7 +44,7 @@ def exists(path: Path) -> bool:
 
 
 def real_path(path: Path) -> Path:
-    """Return `path` with its links resolved. Links that cannot be resolved stay."""
+    """Return `path` with its symbolic links resolved. A link that cannot be resolved stays in the path."""
     try:
         return Path(os.path.realpath(path))  # Path.resolve raises an error for a loop of links
     except ValueError:  # a NUL in the name

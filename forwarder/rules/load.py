@@ -1,8 +1,8 @@
 """Loads the rules that the forwarder runs. `any_format.py` reads rules only to find out their event types.
 
-`load` is strict, because a misread rule alerts on the wrong events or never. It returns all rules, or raises one error
-that lists each problem with its file and line. `files.py` reads the files, `documents.py` splits them into documents,
-and this module decides whether a document is a rule, a correlation or an exception.
+`load` is strict, because a rule that is misread would alert on the wrong events or never. `load` returns all rules, or
+raises one error that lists each problem with its file and line. `files.py` reads the files, `documents.py` splits them
+into documents, and this module decides whether a document is a rule, a correlation or an exception.
 """
 
 import re

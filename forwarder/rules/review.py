@@ -1,5 +1,5 @@
-"""Finds probable mistakes in rules that can be loaded: unknown event types and fields, values that never occur, and
-exceptions that have ended."""
+"""Finds probable mistakes in rules that can be loaded: unknown event types, unknown fields, values that never occur,
+and exceptions that have ended."""
 
 import difflib
 import re

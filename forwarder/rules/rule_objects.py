@@ -43,7 +43,7 @@ def rule_objects(found: Any) -> Iterator[dict[Any, Any]]:
 
 
 def lower_keys(found: dict[Any, Any]) -> dict[Any, Any]:
-    """Return a copy of `found` that also has each key in lower case."""
+    """Return a copy of `found` in which each value is also under its key in lower case."""
     return {str(key).lower(): value for key, value in found.items()} | found
 
 

@@ -55,7 +55,7 @@ class RulesSettings(Section):
         return (*self.files, *(file for folder in folders for file in walk(folder)[0] if has_suffix(file, (".txt",))))
 
     def load(self) -> Ruleset:
-        """Load the rules in `files`; without files, there are no rules.
+        """Load the rules in `files`. If `files` is empty, return an empty Ruleset.
 
         Raises:
             RulesError: at least one rule has a problem; the error has all problems.

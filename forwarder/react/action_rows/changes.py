@@ -36,7 +36,7 @@ class Rows:
         clock: Clock,
         note: Callable[[Action], None],
     ) -> None:
-        """Store rows in `store`. Call `note` with each row right before it is stored."""
+        """Store rows in `store`. Call `note` with each row right before the row is stored."""
         self.memory = memory
         self.clock = clock
         self.changed = asyncio.Event()

@@ -208,7 +208,7 @@ class ActionsInMemory:
     # Limits
 
     def over(self, action: Action, limits: Mapping[str, Limit], now: Micros, *, shadow: bool) -> str:
-        """Return the name of the first limit that `action` would exceed; empty if there is none."""
+        """Return the name of the first limit that `action` would exceed; empty if `action` would exceed no limit."""
         for name, scope, item in scopes_of(action, shadow=shadow):
             limit = limits.get(name)
             if limit and self._recent.count(scope, now - limit.micros, besides=item) >= limit.count:
@@ -236,8 +236,8 @@ class ActionsInMemory:
         return request_id in self._requests
 
     def reported(self, action: Action) -> Action | None:
-        """Return the action that last reported a risk of the user of `action`. Return None if there is none, or if that
-        action is `action` itself."""
+        """Return the last action that reported a risk of the user of `action`. Return None if no action reported a risk
+        of this user, or if the last one is `action` itself."""
         report = self._reports.get((action.org, action.target.id))
         return report if report is not None and report.key != action.key else None
 
@@ -274,8 +274,8 @@ class ActionsInMemory:
             self._places.pop(place, None)
 
     def _count_trip(self, old: Action | None, new: Action) -> None:
-        """Count an action that a limit holds back, but only once: when it begins to wait for a human, or when it is
-        loaded from the store."""
+        """If a limit holds the action `new` back, count the action for this limit, but only once: when it begins to
+        wait for a human, or when it is loaded from the store."""
         is_known = old is not None and old.approval is not None
         if new.approval is not None and new.approval.limit and not is_known:
             self.limit_hits.add(new.approval.limit, new.planned_at)

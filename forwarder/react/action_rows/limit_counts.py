@@ -72,13 +72,14 @@ class RecentActions:
         self._horizon = horizon
 
     def remove(self, action: Action) -> None:
-        """Stop counting an action: it did not act after all."""
+        """Stop counting an action, because its call was certainly not sent."""
         for shadow in (False, True):
             for _, scope, item in scopes_of(action, shadow=shadow):
                 self._drop(scope, item, action.key)
 
     def count(self, scope: Scope, since: Micros, *, besides: str) -> int:
-        """Return the number of items of `scope` that acted after `since`; the item `besides` is not counted."""
+        """Return the number of items (alerts or actions) in the scope `scope` with an action after `since`. The item
+        `besides` is not counted."""
         found = self._found.get(scope, {})
         return sum(item != besides and max(at.values()) > since for item, at in found.items())
 

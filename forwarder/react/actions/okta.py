@@ -66,7 +66,7 @@ class Act(ABC):
 
 
 class OktaAct(Act):
-    """Base of the actions on users: one call of the org's API."""
+    """Base class for the actions that change a user in Okta by one call of the org's API."""
 
     def __init__(self, okta: Okta) -> None:
         self._okta = okta
@@ -107,7 +107,7 @@ class UniversalLogout(OktaAct):
 
 
 class _Status(OktaAct):
-    """Base of the actions that change the status of a user."""
+    """Base class for the actions that change the status of a user."""
 
     step: str
     status: str
@@ -205,8 +205,8 @@ class AddToGroup(OktaAct):
         return self._membership(action, seen, "DELETE")
 
     def is_ours(self, action: Action, seen: Seen) -> bool:  # noqa: ARG002
-        """Whether the user is still a member. Okta does not say who added a member, so every membership counts as
-        ours."""
+        """Whether the user is still a member of the group. Okta does not say who added the user, so every membership
+        counts as added by the forwarder."""
         return bool(seen.is_so)
 
     def _membership(self, action: Action, seen: Seen, method: str) -> ActionRequest:
@@ -215,8 +215,8 @@ class AddToGroup(OktaAct):
         )
 
     async def _group_id(self, action: Action) -> str | Answer:
-        """Return the id of the group, or an answer that says why there is none. If an earlier look-up found the id,
-        return that id, so that the undo changes the same group."""
+        """Return the id of the group; if the group cannot be found or used, return an answer that says why. If an
+        earlier look-up found the id, return that id, so that the undo changes the group that the action changed."""
         before = action.before if isinstance(action.before, Mapping) else {}
         if before.get("group"):
             return str(before["group"])

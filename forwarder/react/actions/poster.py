@@ -70,7 +70,7 @@ class PostServer(NamedTuple):
 
 
 class Poster:
-    """Posts to one server. Follows no redirect, and does not retry."""
+    """Posts to one server. Does not follow redirects, and does not retry."""
 
     def __init__(self, server: PostServer, clock: Clock) -> None:
         """Prepare to post to `server`, without connecting to it yet.
@@ -92,9 +92,10 @@ class Poster:
         )
 
     async def post(self, content_type: str, body: bytes, headers: Mapping[str, str], hint: Hint = usual_hint) -> Answer:
-        """Send one POST and return the answer. Raises nothing for an error of the server or the network.
+        """Send one POST and return the answer. An error of the server or the network is also an answer, not an
+        exception.
 
-        `hint` returns what the operator can do about a refusal.
+        `hint` takes the status and the body of a refusal, and returns what the operator can do.
         """
         every = {"content-type": content_type, **headers}
         sent = await self._send("POST", body, every)
@@ -179,8 +180,8 @@ async def exchange(
 
 
 def _said(body: object, text: str) -> str:
-    """Return the server's error text: the fields of RFC 8935 or RFC 9457 in `body`, else the start of
-    `text`."""
+    """Return the server's error text: the error fields that RFC 8935 or RFC 9457 define, if `body` has them; else the
+    start of `text`."""
     if isinstance(body, dict):
         values = (body.get(key) for key in ("err", "description", "detail", "message", "error"))
         found = [value for value in values if isinstance(value, str) and value]

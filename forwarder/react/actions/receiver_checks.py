@@ -24,7 +24,8 @@ _PASS = f"let the proxy in front of `receiver.listen` pass {JWKS_PATH} to the fo
 
 
 async def check_jwks(settings: SetSettings) -> list[str]:
-    """Fetch the public keys as a receiver does, and compare them with the configuration's keys. Return the problems."""
+    """Fetch the public keys from the URL that receivers use, and compare them with the keys in the configuration.
+    Return the problems."""
     url = settings.jwks_url
     key = "reactions.set.jwks" if settings.jwks else "reactions.set.issuer"
     fix = _PASS if settings.jwks == "serve" else _PUBLISH

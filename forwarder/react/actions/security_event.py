@@ -82,10 +82,10 @@ class Risk(msgspec.Struct, frozen=True):
 
 
 class SecurityEvents(Posters):
-    """The receivers of risk events. A reload builds a new object."""
+    """Sends security event tokens to the receivers of risk events. A reload of the configuration makes a new object."""
 
     def __init__(self, settings: ReactionsSettings, org_urls: Mapping[str, str | None], clock: Clock) -> None:
-        """Build the receivers of `settings`. `org_urls` has the URL of each org.
+        """Prepare to send to the receivers in `settings`. `org_urls` has the URL of each org.
 
         Raises:
             SettingsError: a `ca_file` cannot be used.
@@ -131,8 +131,8 @@ class SecurityEvents(Posters):
         return claims | {"sub_id": subject, "events": {CAEP_EVENT: common | level}}
 
     async def send(self, name: str, claims: Mapping[str, Any]) -> Answer:
-        """Sign `claims` and send them once to the receiver `name`. Raises nothing for an error of the
-        receiver."""
+        """Sign `claims`, send them once to the receiver `name`, and return the answer. An error of the receiver is also
+        an answer, not an exception."""
         if name not in self._posters or self._key is None:
             text = f"reactions.receivers has no {name} any more; add it, or take it out of `do`"
             return Answer(0, code=NOT_CONFIGURED, text=text, sent=False)

@@ -1,7 +1,8 @@
-"""Signed webhooks, by the specification Standard Webhooks: id, timestamp, and an HMAC over both and the body.
+"""Sends signed webhooks, by the specification Standard Webhooks: each webhook has an id, a timestamp, and an HMAC over
+the id, the timestamp and the body.
 
-The receiver's side is in docs/reactions-receivers.md. This module does not use the library `standardwebhooks`, which
-signs with only one key, and reads any text as base64. The tests verify signatures with that library.
+The receiver's side is in docs/reactions-receivers.md. This module does not use the library `standardwebhooks`, because
+the library signs with only one key, and reads any key as base64. The tests verify signatures with the library.
 """
 
 import base64
@@ -48,10 +49,10 @@ def signed(message_id: str, at: Micros, body: bytes, keys: Sequence[bytes]) -> d
 
 
 class Webhooks(Posters):
-    """The receivers of webhooks. A reload builds a new object."""
+    """Sends webhooks to the receivers in the configuration. A reload of the configuration makes a new object."""
 
     def __init__(self, settings: Mapping[str, WebhookSettings], clock: Clock) -> None:
-        """Build the receivers of `settings`.
+        """Prepare to send to the receivers in `settings`.
 
         Raises:
             SettingsError: a `ca_file` cannot be used.
@@ -67,7 +68,8 @@ class Webhooks(Posters):
             self._keys[name] = tuple(key for secret in secrets for key in webhook_keys(secret))
 
     async def send(self, name: str, message_id: str, body: bytes) -> Answer:
-        """Send `body` once to the receiver `name`. Raises nothing for an error of the receiver.
+        """Send `body` once to the receiver `name`, and return the answer. An error of the receiver is also an answer,
+        not an exception.
 
         `message_id` must be ASCII without `.`. If a webhook is sent again, `message_id` must be the same as before, so
         that the receiver recognises the repetition.

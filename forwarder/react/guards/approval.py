@@ -7,8 +7,8 @@ from forwarder.react.guards.judgement import Case, Decision, Judgement
 
 
 def asks(action: Action) -> bool:
-    """Whether a human must approve `action`. The action's name decides, unless the entry of `reactions.on` sets
-    `approve`."""
+    """Whether a human must approve `action`. If the entry of `reactions.on` sets `approve`, this setting decides; else
+    the action's name decides."""
     wanted = action.settings.get("approve")
     return action.name in ASKS if wanted is None else wanted is not False
 

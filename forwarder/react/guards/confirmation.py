@@ -1,5 +1,5 @@
-"""Checks whether events are real. An event that a hook delivered may be forged. If Okta's System Log has the event too, the
-event is real."""
+"""Checks whether events are real. An event that a hook delivered may be forged. If Okta's System Log also has the
+event, the event is real."""
 
 import re
 from collections import deque

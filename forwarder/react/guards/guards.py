@@ -16,7 +16,7 @@
 | `approval` | actions that a human must approve | wait for a human |
 | `shadow` | the call, in mode `shadow` | shadow |
 
-The first guard that returns a judgement decides. `core.action.Reason` has the same words in the same order.
+The first guard that returns a judgement decides. `core.action.Reason` has the names of the guards in this order.
 """
 
 from collections.abc import Awaitable, Callable

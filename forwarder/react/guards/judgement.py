@@ -64,7 +64,7 @@ class Case(msgspec.Struct):
 
     @property
     def in_shadow(self) -> bool:
-        """Whether the action is only recorded, and not carried out (mode `shadow`)."""
+        """Whether the mode is `shadow`, so that the action is only recorded and not carried out."""
         return self.mode == "shadow"
 
     @property
@@ -79,7 +79,7 @@ class Case(msgspec.Struct):
 
     @property
     def is_approved(self) -> bool:
-        """Whether a human approved the action, in time."""
+        """Whether a human approved the action before the time to approve had ended."""
         approval = self.action.approval
         if approval is None or not approval.given:
             return False

@@ -1,4 +1,5 @@
-"""Pauses: reactions that an operator switched off. Pauses are stored; a pause with a time limit ends by itself."""
+"""Pauses. With a pause, an operator switches off some or all reactions. Pauses are stored; a pause with a time limit
+ends by itself."""
 
 from collections.abc import Sequence
 from typing import Any

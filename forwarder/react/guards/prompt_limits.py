@@ -1,5 +1,5 @@
-"""Limits the prompts to one user, because a user who is asked too often learns to approve. Also limits the prompts of one
-org that wait for an answer at the same time."""
+"""Limits the number of prompts to one user, because a user who is asked too often gets used to approving. Also limits
+how many prompts of one org wait for an answer at the same time."""
 
 from collections.abc import Iterable
 from typing import Literal

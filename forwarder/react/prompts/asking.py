@@ -42,7 +42,7 @@ class _Out(msgspec.Struct):
 
 
 class Prompts:
-    """Sends and polls the prompts of all orgs. No method raises for an error of Okta."""
+    """Sends and polls the prompts of all orgs. No method raises an exception for an error of Okta."""
 
     def __init__(self, okta: Okta, ciba: Mapping[str, CibaApp], clock: Clock) -> None:
         """Prepare to ask users: by push through the APIs of `okta`, and by CIBA through the app that `ciba` has for the

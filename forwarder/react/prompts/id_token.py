@@ -25,7 +25,7 @@ _WRONG = {
 
 
 class IdTokens:
-    """Checks id_tokens of one authorization server. Caches the server's public keys, but no tokens."""
+    """Checks id_tokens of one authorization server. Caches the public keys of the server, but does not keep tokens."""
 
     def __init__(self, server: AuthorizationServer, clock: Clock) -> None:
         self._server = server

@@ -45,8 +45,8 @@ class CibaApp:
     def __init__(
         self, origin: str, client_id: str, private_key: str, *, server: str | None = None, key_id: str | None = None
     ) -> None:
-        """Describe the app `client_id` of the org with the URL `origin`. `server` is None for the org's own authorization
-        server.
+        """Describe the app with the id `client_id`. `origin` is the URL of the app's org. `server` is the id of the
+        authorization server; None for the org's own authorization server.
 
         Raises:
             ValueError: the key cannot be used; the message shows nothing of the key.
@@ -94,11 +94,12 @@ class AuthorizationServer:
 
     @property
     def path(self) -> str:
-        """The path of the server's endpoints, below the org's URL."""
+        """The path at which the URLs of the server's endpoints begin, such as `/oauth2/default`."""
         return urlsplit(self.app.base).path
 
     async def post(self, path: str, form: Mapping[str, str]) -> Answer:
-        """Post a form, with the app's signed assertion. Raises nothing for an error of the server."""
+        """Post a form with the app's signed assertion, and return the answer. An error of the server is also an answer,
+        not an exception."""
         url = self.app.base + path
         return await self._send("POST", url, dict(form) | self.app.proof(url, self._clock.now()))
 

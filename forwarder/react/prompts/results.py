@@ -1,4 +1,4 @@
-"""The results of a prompt, as the engine of reactions uses them."""
+"""The results of a prompt, in the form that the engine uses."""
 
 from enum import StrEnum
 from typing import TypedDict

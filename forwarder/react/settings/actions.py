@@ -33,7 +33,7 @@ def _message(template: str) -> str:
 
 
 class ActionSettings(Section):
-    """Base of the settings of one action."""
+    """Base class for the settings of one action."""
 
     short: ClassVar[str] = ""
     """The key that a value without a key belongs to: `{notify: soc}` means `{notify: {to: soc}}`."""
@@ -90,7 +90,7 @@ class UserRiskSettings(ActionSettings):
     """Set the user's risk in Okta.
 
     Attributes:
-        level: low, medium or high. Okta does not allow setting it back to none.
+        level: low, medium or high. Okta does not allow setting the risk back to none.
     """
 
     short = "level"
@@ -247,9 +247,10 @@ class PromptSettings(ActionSettings):
     """Ask the user.
 
     Attributes:
-        by: `push` asks in Okta Verify, which cannot show your text; `ciba` asks in your own app, see `reactions.ciba`.
-        message: the text that `ciba` shows: a template with fields of the alert, see docs/reactions.md. Default: what
-            happened, and a code.
+        by: `push` asks in Okta Verify, where your text cannot be shown; `ciba` asks in your own app (see
+            `reactions.ciba`).
+        message: the template of the text that `ciba` shows. It may have fields of the alert: see docs/reactions.md. By
+            default, the text says what happened, and has a code.
         then: the actions that follow each answer.
     """
 

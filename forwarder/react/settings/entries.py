@@ -52,7 +52,8 @@ def written(reactions: ReactionsSettings) -> Iterator[WrittenAction]:
 
 
 def written_in(entry: OnSettings, mode: Mode, path: str) -> Iterator[WrittenAction]:
-    """Yield every action of one entry, in the same order as `written`."""
+    """Yield every action of `entry` in the order of the configuration. The actions that follow a prompt come right
+    after the prompt."""
     yield from _listed(entry, entry.do, mode, f"{path}.do")
 
 

@@ -1,5 +1,5 @@
-"""The settings of the guards. `reaction_runner/guard_settings.py` makes them from the configuration, again at each
-reload."""
+"""The settings of the guards. At the start and at each reload, `reaction_runner/guard_settings.py` makes these settings
+from the configuration."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network

@@ -49,7 +49,7 @@ FactorTypes = Callable[[str], Sequence[str]]
 
 
 def problems(reactions: ReactionsSettings) -> Iterator[str]:
-    """Yield the problems within the section."""
+    """Yield the problems within the section `reactions`."""
     if reactions.mode is Mode.ENFORCE and not (reactions.protect.users or reactions.protect.groups):
         yield (
             "reactions.protect: `mode: enforce` needs at least one user or group, so that an account is left if all "
@@ -209,7 +209,7 @@ def _needs(
 
 
 def rule_problems(reactions: ReactionsSettings, rules: Sequence[KnownRule], factor_types: FactorTypes) -> Iterator[str]:
-    """Yield a problem for each setting of the section that does not fit the loaded rules."""
+    """Yield a problem for each setting of the section `reactions` that does not fit the loaded rules."""
     if reactions.on and not rules:
         yield "reactions.on: there are no rules whose alerts could lead to actions; set `rules.files`"
         return

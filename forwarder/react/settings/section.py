@@ -196,7 +196,7 @@ class SetSettings(Section):
 
     @property
     def jwks_url(self) -> str:
-        """Where a receiver fetches the public keys."""
+        """The URL at which a receiver fetches the public keys."""
         if self.jwks and self.jwks != "serve":
             return self.jwks
         return self.issuer.rstrip("/") + JWKS_PATH
@@ -208,13 +208,14 @@ class SetSettings(Section):
 
 
 class CibaSettings(Section):
-    """The app that asks users by CIBA: an OIDC web app with the grant CIBA. Okta Verify cannot answer CIBA.
+    """The app that asks users by CIBA: an OIDC web app with the grant CIBA. Users cannot answer CIBA requests in Okta
+    Verify.
 
     Attributes:
         client_id: the client id of the app.
         private_key: the private key of the app: RSA, at least 2048 bits, without a password, as PEM or JWK.
-        key_id: `kid` of the private key. Required only if the app has several keys and the private key is PEM; a JWK has
-            its own `kid`.
+        key_id: `kid` of the private key. Required only if the app has several keys and the private key is PEM, because
+            PEM has no `kid`.
         server: `default`, or the id of another custom authorization server. Default: the org's own authorization server.
     """
 

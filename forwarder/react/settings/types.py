@@ -37,7 +37,7 @@ class Mode(StrEnum):
 
     @property
     def strength(self) -> int:
-        """0 for `off`, and more for each stronger mode."""
+        """A number that is higher for a stronger mode; 0 for `off`."""
         return list(Mode).index(self)
 
 
@@ -63,7 +63,7 @@ class Rate(ParsedText):
 
     @property
     def most(self) -> int:
-        """The number of actions within `seconds`."""
+        """The maximum number of actions within `seconds`."""
         return int(self.partition("/")[0])
 
     @property

@@ -103,7 +103,8 @@ regex_in_any_case = partial(expression, any_case=True)
 
 
 class _Group(msgspec.Struct, frozen=True):
-    """The parts between two brackets, separated by commas. Each part is kept as its tokens and as a condition."""
+    """The content of a pair of brackets. Commas separate the parts of the content; each part is kept both as tokens and
+    as a condition."""
 
     parts: tuple[tuple[Sequence[QueryToken], Condition], ...]
 
@@ -137,7 +138,8 @@ class Conditions:
         return self._reader.condition(self._operand)
 
     def _operand(self) -> Condition:
-        """Read an operand of `and` or `or`: a condition in brackets, a comparison, or an unknown expression."""
+        """Read an operand of `and` or `or`: a condition in brackets, a comparison, or any other expression, which
+        becomes Unknown."""
         pieces: list[_Piece] = []
         while self._reader.next() and not self._reader.at(*_ENDS) and not self._reader.at_joint():
             pieces.append(self._group() if self._reader.at("(", "[") else self._reader.take())

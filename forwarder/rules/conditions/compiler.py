@@ -1,7 +1,7 @@
 """Turns a condition into a function that finds out whether an event matches. The function is made once, when the rules
 are loaded.
 
-A field with several values matches if one of the values matches. A Sigma rule ignores upper and lower case, unless it
+A field with several values matches if one of the values matches. A comparison in a Sigma rule ignores case, unless it
 has the modifier `cased`. A System Log filter never ignores case.
 """
 
@@ -105,7 +105,8 @@ def _any(tests: list[Test]) -> Test:
 
 
 def _together(parts: tuple[Condition, ...]) -> list[Test]:
-    """Compile the alternatives `parts`. All comparisons of one field with exact texts become one look-up in a set."""
+    """Compile `parts`, one of which must match. All comparisons of one field with exact texts become one look-up in a
+    set."""
     sets: dict[FieldReader, set[str]] = {}
     tests: list[Test] = []
     for part in parts:
@@ -135,7 +136,7 @@ def _folded(written: str, text: Text) -> str:
 
 
 def _over(reader: FieldReader, matches: Callable[[Any], bool]) -> Test:
-    """Return a test that passes if `matches` accepts one of the values that `reader` finds."""
+    """Return a test that passes if `matches` returns True for at least one of the values that `reader` finds."""
 
     def test(reading: Reading) -> bool:
         for value in reading[reader]:  # noqa: SIM110
@@ -186,8 +187,8 @@ def _presence(field: str, value: Null | Exists) -> Test:
 
 
 def _number(field: str, number: float) -> Test:
-    """Return a test that passes if a value of `field` equals `number` as text or as a float. The text "007" does not
-    equal 7."""
+    """Return a test that passes if a value of `field` is a float that equals `number`, or has the same text as
+    `number`. So the text "007" does not equal 7."""
     written = event_fields.text_of(int(number) if number == int(number) else number)
     texts, values = event_fields.texts(field), event_fields.values(field)
     return lambda reading: (
@@ -294,7 +295,8 @@ _ORDER = {operator.gt, operator.ge, operator.lt, operator.le}
 
 
 def _has_content(value: object) -> bool:
-    """Whether a value has content. An object or a list has content if one of its values has; null and "" have none."""
+    """Whether a value has content. Null and "" have no content. An object or a list has content if at least one of its
+    values has content."""
     if isinstance(value, dict):
         return any(map(_has_content, value.values()))
     if isinstance(value, list):

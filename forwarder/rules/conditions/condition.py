@@ -152,7 +152,8 @@ def compared(field: str, pattern: Pattern | None) -> Condition:
 
 
 def leaves(condition: Condition) -> Iterator[Condition]:
-    """Yield the leaves of `condition` from left to right: the tests that `and`, `or` and `not` join."""
+    """Yield the leaves of the tree `condition` from left to right. A leaf is a test that is not itself an `and`, `or`
+    or `not`."""
     match condition:
         case And(parts) | Or(parts):
             for part in parts:

@@ -37,8 +37,8 @@ class Reading(dict["FieldReader", Any]):
 
 
 class FieldReader:
-    """Reads one field of an event in one form, such as lower case. Readers are compared by identity, so that they are
-    fast as keys of a `Reading`."""
+    """Reads one field of an event in one form, such as lower case. Two readers are equal only if they are one object,
+    so that readers are fast as keys of a `Reading`."""
 
     __slots__ = ("read",)
 
@@ -99,7 +99,8 @@ def values(field: str) -> FieldReader:
 
 @lru_cache(maxsize=10_000)
 def presence(field: str) -> FieldReader:
-    """Return a reader that finds out whether `field` exists. A field whose value is null or an empty list exists."""
+    """Return a reader that finds out whether `field` exists. A field exists even if its value is null or an empty
+    list."""
     path = _path(field)
     return FieldReader(lambda reading: bool(_found(reading.root, path)))
 
@@ -178,7 +179,7 @@ def numbers(field: str) -> FieldReader:
 
 @lru_cache(maxsize=10_000)
 def addresses(field: str) -> FieldReader:
-    """Return a reader of the IP addresses among the values of a field, as bytes. An IPv4 address in IPv6 form becomes
+    """Return a reader of the values of a field that are IP addresses, as bytes. An IPv4 address in IPv6 form becomes
     IPv4."""
     found = texts(field)
     return FieldReader(lambda reading: tuple([each for text in reading[found] for each in _addresses(text)]))

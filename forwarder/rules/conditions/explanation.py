@@ -1,4 +1,4 @@
-"""Explains why an event matches a condition or does not match it, by the first field that decides."""
+"""Explains why an event matches or does not match a condition: names the first field whose test decides."""
 
 from collections.abc import Sequence
 

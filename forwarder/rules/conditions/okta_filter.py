@@ -56,7 +56,8 @@ class ValueSet(Unknown, frozen=True, kw_only=True):
 
 
 def parse_filter(query: str) -> Condition:
-    """Parse a filter. The leaves of the returned tree are Comparison and ValueSet. `target[...]` becomes Unknown.
+    """Parse a filter. The leaves of the returned tree are Comparison and ValueSet. A test of the form `target[...]`
+    becomes Unknown.
 
     Raises:
         RuleFileError: the query is not a filter.

@@ -1,5 +1,5 @@
-"""The parts that the readers of all query languages share: tokens with their line, and `and`, `or`, `not` between
-conditions."""
+"""The code that the readers of all query languages share. It splits a query into tokens, and reads conditions that
+`and`, `or` and `not` join."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ class QueryToken(msgspec.Struct, frozen=True):
     """A piece of a query.
 
     Attributes:
-        kind: `text` for a quoted text, else `word` or `mark`.
+        kind: `text` for a quoted text, `mark` for an operator or a bracket, `word` for anything else.
         text: the value, without quotes.
         line: the number of the line in the query, from 1.
     """

@@ -19,7 +19,7 @@ class Rule(msgspec.Struct, frozen=True):
 
     Attributes:
         name: the rule's name; for a System Log filter, the filter itself.
-        language: the query language, by its name in the file.
+        language: the query language, by the name that the file uses.
         conditions: the conditions of the query: several for a sequence, none for a rule without a query.
         okta: whether the rule is about Okta; None if only its event types can show this.
     """
@@ -86,7 +86,7 @@ def mentions_okta(text: str) -> bool:
 def names_event_type(text: str) -> bool:
     """Whether a word in `text` is an event type in Okta's catalogue, in upper or lower case.
 
-    Types with only two parts, such as `zone.create`, are ignored, because other products have such names too.
+    Types with only two parts, such as `zone.create`, are ignored, because other products also use names with two parts.
     """
     known = _event_types()
     return any(word[0].strip(".") in known for word in _WORD.finditer(text.lower()))

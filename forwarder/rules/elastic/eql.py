@@ -55,7 +55,8 @@ def read_eql(query: str) -> list[Condition]:
 
 
 def _event(reader: TokenReader) -> Condition:
-    """Read one `category where condition`. Without `where`, the condition is Unknown."""
+    """Read one part of the form `category where condition`, and return the condition. Without `where`, return
+    Unknown."""
     while not reader.skip("where"):
         if reader.at("|", "]") or reader.next() is None:
             return Unknown()

@@ -125,7 +125,8 @@ class _Query:
         return Unknown()
 
     def _words(self) -> list[QueryToken]:
-        """Take the tokens of one value. In KQL, adjacent words are one value."""
+        """Take and return the tokens of one value. In KQL, adjacent words are one value; in Lucene's syntax, each word
+        is a value."""
         joint = self._reader.at("and", "or", "not")
         token = self._reader.take()
         if joint or token.kind == "mark":

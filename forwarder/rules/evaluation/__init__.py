@@ -1,2 +1,2 @@
 """Evaluates rules on one event after another, keeps the state of correlations, and computes the fields `forwarder.*`
-of rules."""
+that rules may read."""

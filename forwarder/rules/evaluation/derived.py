@@ -162,7 +162,7 @@ def reads_derived(rules: Ruleset) -> bool:
 
 
 def user_of(raw: dict[str, Any]) -> str | None:
-    """Return the ID of the actor of an event; None if the actor is not a user."""
+    """Return the ID of the actor of an event; None if the actor is not a user, or has no valid ID."""
     actor = object_at(raw, "actor")
     id_ = actor.get("id")
     return id_ if actor.get("type") == "User" and isinstance(id_, str) and 0 < len(id_) <= 100 else None
@@ -200,7 +200,8 @@ def derive(event: Event, raw: dict[str, Any], user: UserHistory | None) -> tuple
 
 
 def _values(raw: dict[str, Any], country: str) -> dict[str, str]:
-    """Return the values of the event that can be new for a user, by kind: country, network, device and user agent."""
+    """Return the values of the event that can be new for a user. The keys are kinds of value: country, network (`asn`),
+    device and user agent."""
     number = object_at(raw, "securityContext").get("asNumber")
     debug = object_at(raw, "debugContext", "debugData")
     device = object_at(raw, "device").get("id") or debug.get("deviceFingerprint") or debug.get("dtHash")

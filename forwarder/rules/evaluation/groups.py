@@ -147,8 +147,8 @@ class Feed:
         self._labels = (0,) if rule.type == "event_count" else (label,)
 
     def groups(self, reading: Reading) -> Sequence[tuple[str, ...]]:
-        """Return the groups that an event belongs to. A group is the values of the fields that the correlation groups
-        by.
+        """Return the groups that an event belongs to. A group is a tuple: the values of the fields that the correlation
+        groups by.
 
         There are several groups if a field has several values, and none if a field is missing.
         """

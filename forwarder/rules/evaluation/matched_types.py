@@ -8,8 +8,8 @@ from forwarder.rules.evaluation.ruleset import Ruleset, can_match
 
 
 def matchable_types(ruleset: Ruleset, types: Sequence[str]) -> Callable[[str], tuple[str, ...]]:
-    """Return a function that takes a rule's ID, and returns which of `types` the rule can match. A rule that names no
-    type can match all types."""
+    """Return a function that takes a rule's ID, and returns the elements of `types` that the rule can match. A rule
+    that names no type can match all types."""
     rules = {rule.id: rule for rule in ruleset.rules}
     correlations = {each.id: each for each in ruleset.correlations}
     readings = {name: Reading({"eventType": name}) for name in types}

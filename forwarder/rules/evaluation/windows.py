@@ -80,7 +80,7 @@ class Shape:
         raise NotImplementedError
 
     def compact(self, windows: Windows, *, alerted: bool) -> None:
-        """Drop the entries that no future window needs."""
+        """Drop the entries that no future window needs. `alerted` says whether the group has alerted before."""
         entries = windows.entries
         windows.entries = self.needed(entries, alerted=alerted)[-max(_MOST, 4 * self.wanted) :]
         windows.compact_at = max(PLAIN, 2 * len(windows.entries))

@@ -189,7 +189,8 @@ def _wanted(operator: str, value: int) -> int:
 
 
 def _check_count(wanted: int, kind: str, rules: int) -> None:
-    """Check that a correlation of the type `kind` can reach the count `wanted`, but not without any event.
+    """Check that a correlation of the type `kind` can reach the count `wanted`, and that it needs at least one event
+    for this.
 
     `rules` is the number of rules that the correlation names.
 

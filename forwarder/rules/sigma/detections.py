@@ -44,7 +44,7 @@ Report = Callable[[str, int], None]
 def sigma_rule(found: dict[str, Any]) -> Rule:
     """Return a Sigma rule, reduced to its tests of the event type.
 
-    If the rule is about another product, its condition is not read, so an error in the condition does not matter.
+    If the rule is about another product, its condition is not read, so an error in the condition is ignored.
 
     Raises:
         RuleFileError: the condition cannot be read.
@@ -65,8 +65,8 @@ def _ignored(_text: str, _line: int) -> None:
 
 
 def line_of(found: Any, key: str | None = None) -> int:
-    """Return the line of the mapping `found`, or of its key `key`. The first line of the
-    document is 0; return 0 also if the line is unknown."""
+    """Return the number of the first line of the mapping `found`; with `key`, return the line of this key. Lines are
+    counted from 0 at the start of the document. If the line is unknown, return 0."""
     if not isinstance(found, YamlMapping):
         return 0
     return found.lines.get(key, found.line) if key is not None else found.line
@@ -160,7 +160,7 @@ class _Named:
         return self._parts[name]
 
     def several(self, quantifier: str, which: str) -> Condition:
-        """Join the selections whose names match the pattern `which`.
+        """Join the selections whose names match the pattern `which`. `quantifier` is `1`, `any` or `all`.
 
         A name that begins with `_` matches only a pattern that also begins with `_`.
         """

@@ -44,8 +44,8 @@ class Described(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
 
 def made_id(text: str) -> str:
-    """Return an ID made from `text`, the title or the filter of a rule without an ID. The same text always has the same
-    ID."""
+    """Return an ID made from `text`, the title or the filter of a rule without an ID. Equal texts always have equal
+    IDs."""
     return str(uuid.uuid5(_NAMESPACE, text))
 
 
