@@ -10,7 +10,8 @@ from operator import and_, or_
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
-from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or, Pattern, TypeIs, named, possible
+from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or, TypeIs, named, possible
+from forwarder.rules.conditions.patterns import Pattern
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.legacy_event_types import became, is_legacy
 

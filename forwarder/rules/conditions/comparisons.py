@@ -15,17 +15,8 @@ from itertools import takewhile
 
 import msgspec
 
-from forwarder.rules.conditions.condition import (
-    Condition,
-    Not,
-    Or,
-    Pattern,
-    Unknown,
-    compared,
-    exactly,
-    expression,
-    wildcard,
-)
+from forwarder.rules.conditions.condition import Condition, Not, Or, Unknown, compared
+from forwarder.rules.conditions.patterns import Pattern, exactly, expression, wildcard
 from forwarder.rules.conditions.reader import QueryToken, TokenReader
 
 TOKENS = re.compile(

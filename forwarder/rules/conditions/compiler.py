@@ -17,7 +17,7 @@ from forwarder.rules.conditions import event_fields
 from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or
 from forwarder.rules.conditions.event_fields import FieldReader, Reading
 from forwarder.rules.conditions.okta_filter import Comparison, ValueSet
-from forwarder.rules.conditions.regex import escape, full_match, search
+from forwarder.rules.conditions.patterns import escape, full_match, search
 from forwarder.rules.conditions.values import (
     Bound,
     Exists,

@@ -6,13 +6,12 @@ Can an event of a given type match? `user.mfa.* and not user.mfa.factor.update` 
 event of this type cannot match.
 """
 
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.regex import full_match
+from forwarder.rules.conditions.patterns import Pattern, exactly
 from forwarder.rules.legacy_event_types import became
 
 _MAX_PATTERNS = 2_000
@@ -25,19 +24,6 @@ _SOURCE = {
     "event.dataset": "okta.system",
     "event.module": "okta",
 }
-
-
-class Pattern(msgspec.Struct, frozen=True):
-    """A pattern for the values of a field.
-
-    Attributes:
-        text: the pattern as the rule writes it.
-        literal: whether exactly one value matches, so that `text` is the name of an event type.
-    """
-
-    text: str
-    matches: Callable[[str], bool]
-    literal: bool
 
 
 class TypeIs(msgspec.Struct, frozen=True):
@@ -79,49 +65,6 @@ class Not(msgspec.Struct, frozen=True):
 
 
 Condition = TypeIs | Known | Unknown | And | Or | Not
-
-
-def exactly(text: str, *, any_case: bool = False) -> Pattern:
-    if any_case:
-        return Pattern(text, lambda value: value.lower() == text.lower(), literal=True)
-    return Pattern(text, lambda value: value == text, literal=True)
-
-
-def wildcard(text: str, *, one: str = "", any_case: bool = False) -> Pattern:
-    """Return a pattern for `text`.
-
-    In `text`, `*` stands for any characters, and a backslash makes the next character literal. `one` is the wildcard
-    for a single character; empty if the language has none.
-    """
-    pieces = re.findall(r"\\.|.", text, re.DOTALL)
-    if "*" not in pieces and (not one or one not in pieces):
-        return exactly("".join(piece[-1] for piece in pieces), any_case=any_case)
-    between: list[str] = [""]
-    for piece in pieces:
-        if piece == "*":
-            between.append("")
-        else:
-            between[-1] += "." if piece == one else re.escape(piece[-1])
-    source = between[0]
-    if len(between) > 1:
-        # Each part is tried only at the first place where it matches, so a pattern with many `*` is fast too.
-        source += "".join(f"(?>.*?{part})" for part in between[1:-1] if part) + f".*{between[-1]}"
-    compiled = re.compile(source, re.DOTALL | (re.IGNORECASE if any_case else 0))
-    return Pattern(text, lambda value: compiled.fullmatch(value) is not None, literal=False)
-
-
-def expression(text: str, *, whole: bool = True, any_case: bool = False) -> Pattern | None:
-    """Return a pattern for the regular expression `text`; None if the expression cannot be read. The expression must
-    match the whole value, or, if `whole` is false, any part of it."""
-    if not whole:
-        flags = re.match(r"(?:\(\?[aiLmsux]+\))?", text)  # only allowed at the start
-        start = flags.end() if flags else 0
-        text = f"{text[:start]}.*(?:{text[start:]}).*"
-    try:
-        matches = full_match(text, any_case=any_case)
-    except RuleFileError:
-        return None
-    return Pattern(text, matches, literal=False)
 
 
 def is_type_field(field: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.rules.conditions.regex import encoded
+from forwarder.rules.conditions.patterns import encoded
 
 Event = Mapping[str, object]
 """A decoded LogEvent of Okta. Its key `forwarder` contains the derived fields."""

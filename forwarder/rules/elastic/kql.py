@@ -6,18 +6,8 @@ Not recognised: an event type without a field, and filters that Kibana keeps out
 import re
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.condition import (
-    And,
-    Condition,
-    Not,
-    Or,
-    Pattern,
-    Unknown,
-    compared,
-    exactly,
-    expression,
-    wildcard,
-)
+from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, compared
+from forwarder.rules.conditions.patterns import Pattern, exactly, expression, wildcard
 from forwarder.rules.conditions.reader import QueryToken, TokenReader, tokenize
 
 _KQL = re.compile(

@@ -11,17 +11,8 @@ from typing import Any
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.compiler import text_matcher
-from forwarder.rules.conditions.condition import (
-    And,
-    Condition,
-    Not,
-    Or,
-    Pattern,
-    Unknown,
-    check_patterns,
-    compared,
-    expression,
-)
+from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, check_patterns, compared
+from forwarder.rules.conditions.patterns import Pattern, expression
 from forwarder.rules.conditions.reader import TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.conditions.values import KEYWORDS, Expression, FieldTest, Text, Value, Wild, as_written

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.regex import search
+from forwarder.rules.conditions.patterns import search
 from forwarder.rules.conditions.values import (
     Bound,
     Exists,

@@ -9,7 +9,8 @@ from forwarder.core.event import Event, Source
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.rehearsal import Rehearsal, RehearsedAction
 from forwarder.reaction_runner.guard_settings import rehearsal
-from forwarder.rules.conditions.condition import TypeIs, exactly
+from forwarder.rules.conditions.condition import TypeIs
+from forwarder.rules.conditions.patterns import exactly
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.settings import read
 from tests.fakes.alert import SPRAY, alert, trigger

@@ -7,7 +7,8 @@ import pytest
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.rules import legacy_event_types
-from forwarder.rules.conditions.condition import TypeIs, exactly, wildcard
+from forwarder.rules.conditions.condition import TypeIs
+from forwarder.rules.conditions.patterns import exactly, wildcard
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.coverage import FedBy, counts, coverage
 from forwarder.rules.legacy_event_types import became

@@ -12,20 +12,8 @@ from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.condition import (
-    And,
-    Condition,
-    Known,
-    Not,
-    Or,
-    TypeIs,
-    Unknown,
-    expression,
-    named,
-    possible,
-    wildcard,
-)
-from forwarder.rules.conditions.regex import full_match
+from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or, TypeIs, Unknown, named, possible
+from forwarder.rules.conditions.patterns import expression, full_match, wildcard
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.coverage import Suggestions, coverage
 from forwarder.rules.elastic.kql import read_kql
