@@ -45,7 +45,7 @@ class Snapshot(NamedTuple):
         on_the_way: the number of events that happened, but that the forwarder has not stored yet.
         log_only: the number of events from the System Log whose types hooks cannot carry.
         missed: the number of events from the System Log that the hook should have delivered.
-        refused: the number of requests to the hook receiver that got another response than 200.
+        refused: the number of requests to the hook receiver that got a response other than 200.
         hook: the state of the hook, such as `live`.
         next_try: the seconds until the sink tries again; None if it does not wait for a retry.
     """

@@ -4,7 +4,7 @@ import msgspec
 
 
 class HookLedger(msgspec.Struct, frozen=True):
-    """The events that one hook delivered, and those that it dropped.
+    """The events that one hook delivered, and the events that it dropped.
 
     Attributes:
         delivered: uuids of the events that the receiver accepted.
@@ -20,7 +20,7 @@ class EmulatorLedger(msgspec.Struct, frozen=True):
     """The uuids of all events, and of the events that each hook delivered or dropped, at one moment.
 
     Attributes:
-        events: uuids of all events of the org, except those in `own`.
+        events: uuids of all events of the org, except the events in `own`.
         own: uuids of the org's events about its hooks and their quota. No hook carries these events.
         hooks: hook id → ledger of the hook, including deleted hooks. An event is in neither `delivered` nor `dropped`
             while every copy of the event waits or is in flight.

@@ -82,7 +82,7 @@ class Faults(Section):
         log: faults of the System Log.
         changes: faults of the calls that can change something.
         polls: faults of the calls that poll for the answer to a prompt.
-        reads: faults of all other reads below /api/v1, except those of the System Log.
+        reads: faults of all other reads below /api/v1, except reads of the System Log.
     """
 
     drop: _Share = 0.0

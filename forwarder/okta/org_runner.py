@@ -50,7 +50,8 @@ class OktaOrgRunner:
     async def run(self) -> None:
         """Watch the hook and poll the System Log until cancelled.
 
-        If one of these two tasks raises an exception, it starts again after a pause, and the other task goes on.
+        If one of the two tasks raises an exception, that task starts again after a pause. The other task goes on
+        meanwhile.
         """
         try:
             async with asyncio.TaskGroup() as tasks:

@@ -83,7 +83,7 @@ def _token_id(written: str) -> str:
 
 
 class ApiSettings(Section):
-    """Credentials for Okta's API: those of an API token, or those of a service app.
+    """Credentials for Okta's API: an API token, or the client id and the private key of a service app.
 
     Attributes:
         token: an API token (SSWS). Set either this, or the keys of a service app.
@@ -93,9 +93,9 @@ class ApiSettings(Section):
         private_key: the private key of the service app: an RSA key without a password, as PEM or JWK.
         key_id: the `kid` of the private key. It is needed only if the app has several keys and this key is PEM; a JWK
             contains its `kid`.
-        scopes: the scopes that the service app requests. If one of them is not granted to the app, the app gets no access
-            token. `[okta.logs.read]` is enough if the forwarder only polls the System Log, and `okta.eventHooks.manage` is
-            needed only by `hooks` commands that change the hook, and by `hook.auto_verify`.
+        scopes: the scopes that the service app requests. If a requested scope is not granted to the app, the app gets
+            no access token. `[okta.logs.read]` is enough if the forwarder only polls the System Log, and
+            `okta.eventHooks.manage` is needed only by `hooks` commands that change the hook, and by `hook.auto_verify`.
         dpop: whether to bind the app's access tokens to a key of this process (DPoP). New service apps require DPoP;
             write `false` for an app that does not accept it.
     """

@@ -241,7 +241,7 @@ class ReactionRunner:
         return summary(settings.mode, self.memory, self.pauses, now) | {"findings": findings}
 
     async def undo(self, request: UndoRequest) -> Action:
-        """Undo a live action now. For 24 hours, the guards then refuse all actions on the same target.
+        """Undo a live action now. For the next 24 hours, the guards refuse all actions on the target of this action.
 
         Raises:
             ReactionError: the action has no live effect.

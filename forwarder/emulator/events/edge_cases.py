@@ -1,4 +1,4 @@
-"""Unusual but legal contents of events: Okta promises little, so a receiver must accept all of them."""
+"""Unusual but legal contents of events: Okta promises little, so a receiver must accept all such contents."""
 
 from collections.abc import Callable
 from random import Random

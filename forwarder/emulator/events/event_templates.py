@@ -148,7 +148,8 @@ def template_of(event_type: str) -> EventTemplate:
 
 @cache
 def display_message(event_type: str) -> str:
-    """Return the `displayMessage` of an event type: the template's, or one derived from the type's name."""
+    """Return the `displayMessage` of an event type: the message in the template or, without one, a message derived from
+    the type's name."""
     if message := template_of(event_type).message:
         return message
     *subject, verb = event_type.replace("_", " ").split(".")

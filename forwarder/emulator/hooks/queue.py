@@ -1,4 +1,4 @@
-"""The queue of one hook, with its faults and the ledger of its events.
+"""The queue of one hook. The queue injects the hook's faults, and records which events were delivered or dropped.
 
 Okta groups the events of a short time into one POST, has several POSTs in flight, promises no order, and
 gives up after one retry. The queue is only in memory: after Okta gives up an event, only the System Log has
@@ -26,7 +26,7 @@ class HookQueue:
     receiver has accepted another copy.
 
     Args:
-        deliver: delivers some events in one envelope, and returns whether the receiver accepted them.
+        deliver: posts some events in one request, and returns whether the receiver accepted the events.
         random: used only to draw the faults. So the faults depend only on the seed, not on the answers of receivers.
         tasks: the task group of the queue's tasks; a bug in one task ends the whole group.
     """
@@ -60,7 +60,7 @@ class HookQueue:
             self._start(self._work())
 
     def add(self, events: Sequence[GeneratedEvent], faults: Faults) -> None:
-        """Queue events. Drop, duplicate or delay some of them at random, by the shares in `faults`."""
+        """Queue `events`. Drop, duplicate or delay some events at random, by the shares in `faults`."""
         draw = self._random.random
         copies = []
         for event in events:

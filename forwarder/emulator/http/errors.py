@@ -1,5 +1,5 @@
-"""Okta's error responses. They are JSON objects; OAuth's endpoints use one format, and all other APIs use
-another."""
+"""Okta's error responses. They are JSON objects; OAuth's endpoints use one format, and all other APIs use another
+format."""
 
 import secrets
 from collections.abc import Mapping

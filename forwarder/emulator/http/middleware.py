@@ -74,7 +74,7 @@ def _kind(scope: Scope, body: bytes) -> str:
 
 
 async def _fault(emulator: Emulator, kind: str, faults: ChangeFaults, path: str) -> str:
-    """Wait for the delay in `faults`. Draw a fault for the call and return its name; empty for no fault."""
+    """Wait for the delay in `faults`. Draw a fault for the call. Return the fault's name; empty for no fault."""
     if faults.only not in path:
         return ""
     if faults.delay:
@@ -129,7 +129,7 @@ def _without_secrets(form: str) -> str:
 
 
 def _drawn(faults: ChangeFaults, random: Random) -> str:
-    """Draw a fault for one call by the shares in `faults`. Return its name; empty for no fault."""
+    """Draw a fault for one call by the shares in `faults`. Return the fault's name; empty for no fault."""
     point = random.random()
     for name in _FAULTS:
         point -= getattr(faults, name)

@@ -24,7 +24,7 @@ _Item = tuple[dict[str, Any], Reading]
 
 
 def matching(request: OktaRequest, items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return those of `items` that match the parameters `filter` and `search` of a request.
+    """Return the objects in `items` that match the parameters `filter` and `search` of a request.
 
     As in Okta, the results of a `search` are in the order that `sortBy` and `sortOrder` ask for.
 

@@ -230,8 +230,8 @@ def _orn(emulator: Emulator, resource: str) -> str:
 
 
 def _resource_links(emulator: Emulator, resource: str) -> dict[str, dict[str, str]]:
-    """Return the `_links` to a resource. They are empty for an ORN, such as that of all admin roles, because
-    the API has no URL for it."""
+    """Return the `_links` to a resource. The links are empty for an ORN, such as the ORN of all admin roles, because
+    the API has no URL for such a resource."""
     if resource.startswith("orn:"):
         return {}
     path = resource.removeprefix(f"{emulator.settings.url}/api/v1/")

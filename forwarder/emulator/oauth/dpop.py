@@ -45,7 +45,7 @@ class ReplayCache:
         self._until: dict[str, float] = {}
 
     def add(self, name: str, *, now: float, until: float) -> bool:
-        """Mark an id as used until the time `until`. Return False if it is already marked, else True.
+        """Mark an id as used until the time `until`. Return False if the id is already marked, else True.
 
         Times are in seconds since 1970.
         """
@@ -112,7 +112,7 @@ class ProofValidator:
 
 
 def read_key(text: str) -> Any:
-    """Read a public key, or the public half of a private one, from PEM or JWK.
+    """Read a public key, or the public half of a private key, from PEM or JWK.
 
     Raises:
         KeyFormatError: `text` is not an RSA or EC key.

@@ -1,7 +1,7 @@
 """The prompts on users' phones, and how the phones answer.
 
-A factor push and CIBA work in the same way here: a prompt waits until the user answers or the prompt expires.
-The actor of the event about the answer is the user.
+The emulator handles a factor push and CIBA alike: a prompt waits until the user answers or the prompt expires. The
+actor of the event about the answer is the user.
 """
 
 import asyncio

@@ -97,7 +97,7 @@ class Providers(Objects[Provider]):
         self._changed("delete", provider, caller)
 
     def _check(self, spec: ProviderSpec, old: Provider | None = None) -> None:
-        """Check a provider. If it has problems, raise one OktaApiError that names all of them."""
+        """Check a provider. If the provider has problems, raise one OktaApiError that names all problems."""
         given = msgspec.to_builtins(spec.settings)
         causes = [
             f"{name}: must have at most {most} characters"

@@ -18,8 +18,8 @@ class Factor(msgspec.Struct):
     Attributes:
         type: Okta's `factorType`.
         status: one of Okta's statuses; a push can be sent only to an ACTIVE factor.
-        suspended: whether the factor's device is suspended. A push cannot be sent to such a factor, but the
-            API lists it as ACTIVE. (Okta does not document how its API lists such a factor.)
+        suspended: whether the factor's device is suspended. A push cannot be sent to a suspended factor, but the API
+            lists a suspended factor as ACTIVE. (Okta does not document how its API lists suspended factors.)
     """
 
     id: str

@@ -5,7 +5,8 @@
 - The API returns locations in another order than the caller sent.
 - The API returns a range of one address `a` as `a-a`. A CIDR keeps its host bits.
 
-Okta documents the names and usages of the four zones that every org has. Their first statuses are inferred.
+Okta documents the names and usages of the four zones that every org has. The statuses that these zones have at first
+are inferred.
 """
 
 from random import Random
@@ -100,7 +101,7 @@ class Zones(Objects[EmulatedZone]):
             self._by_id[zone.id] = zone
 
     def create(self, spec: ZoneSpec, caller: Caller) -> EmulatedZone:
-        """Create a zone. It is ACTIVE, even if the caller sent another status."""
+        """Create a zone. The zone is ACTIVE, even if the caller sent another status."""
         if len(self._by_id) - len(_SYSTEM) >= _MOST_ZONES:
             raise invalid("zone", f"No more than {_MOST_ZONES} zones may exist.")
         spec = self._checked(spec)

@@ -37,7 +37,7 @@ _logger = logs.get("okta")
 
 
 class RetryPolicy(msgspec.Struct, frozen=True):
-    """How many attempts a call gets, how long each may take, and how long to wait between them.
+    """How many attempts a call gets, how long each attempt may take, and how long to wait between two attempts.
 
     Attributes:
         attempts: the maximum number of attempts of a call, including the first.

@@ -34,7 +34,8 @@ class ErrorResponse(msgspec.Struct, frozen=True):
 
     Attributes:
         code: Okta's `errorCode`, or the `error` of its token endpoint; empty if there is none.
-        summary: Okta's error text, with its causes. `summary`, `code` and `error_id` are results of `redacted`.
+        summary: Okta's error text, with its causes. `summary`, `code` and `error_id` were shortened and cleaned by
+            `redacted`.
         redirect_host: the host that a redirect points to; empty if there is no redirect.
         from_token_endpoint: whether this is the response to a request for a token.
         error_id: Okta's id of this error, which Okta's support asks for.
@@ -116,7 +117,7 @@ def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
 def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -> OktaRefusedError:
     """Return the exception for an error response. Its text says which call Okta refused, why, and what to do.
 
-    `call` is the method, the org's URL, and the path; `app` says whether the credentials are those of a service app.
+    `call` is the method, the org's URL, and the path; `app` says whether the credentials belong to a service app.
     """
     method, origin, path = call
     token = response.from_token_endpoint
@@ -129,7 +130,8 @@ def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -
 
 
 def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
-    """Return what the operator can do after an API endpoint refused a call; empty if we know no more than Okta's text."""
+    """Return what the operator can do after an API endpoint refused a call; empty if Okta's text is all that we
+    know."""
     if 300 <= response.status < 400:
         return (
             f"The response redirects to {response.redirect_host or 'another address'}, and credentials are not sent"

@@ -30,7 +30,7 @@ _Result = tuple[None, "RawResponse | None", str | None, Exception | None]
 
 
 class RawResponse(msgspec.Struct, frozen=True):
-    """A response of any status. The names of the attributes are those that the SDK expects.
+    """A response of any status. The SDK requires these attribute names.
 
     Attributes:
         headers: a multidict that ignores case.

@@ -18,7 +18,7 @@ class DesiredHook(msgspec.Struct, frozen=True):
 
     Attributes:
         header: name of the header in which Okta sends `secret`.
-        secret: the secret; Okta does not show it to anyone again.
+        secret: the secret. Okta never shows a secret that it has stored.
         filters: event type → Okta expression; None keeps the filters that the hook has.
     """
 
@@ -31,8 +31,8 @@ class DesiredHook(msgspec.Struct, frozen=True):
 
 
 def desired_hook(settings: HookSettings, types: frozenset[str], header: str, secrets: Sequence[Secret]) -> DesiredHook:
-    """Return the hook that `settings` describe, with these event types, this header, and the last of `secrets`, which
-    must not be empty."""
+    """Return the hook that `settings` describe, with the event types `types`, the header `header`, and the last secret
+    in `secrets`. `secrets` must not be empty."""
     # The last secret is the newest one, because a rotation adds it at the end. Blanks around it are removed: the
     # receiver ignores them in the configuration, but Okta would send them.
     newest = Secret(secrets[-1].reveal().strip(" \t"))
@@ -190,8 +190,8 @@ class HookPlan(msgspec.Struct, frozen=True):
 
 
 def plan(desired: DesiredHook, hook: Hook | None, *, resend_secret: bool = False) -> HookPlan:
-    """Plan the steps that make `hook` match `desired`. With `resend_secret`, send the secret again even if nothing else
-    differs, because Okta does not show which secret it has."""
+    """Plan the steps that make `hook` match `desired`. If `resend_secret` is true, send the secret again even if
+    nothing differs, because Okta does not show which secret it has."""
     if hook is None:
         return HookPlan(tuple(_new(desired)), create=True, verify=True)
     channel = list(_channel(desired, hook, resend_secret=resend_secret))

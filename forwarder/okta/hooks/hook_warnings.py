@@ -46,7 +46,8 @@ class HookWarnings:
         self.quota: str | None = None
 
     def scan(self, events: Sequence[Event], hook_id: str) -> None:
-        """Count the warnings in `events`, which were just stored, and log them: one line for all failed deliveries.
+        """Count the warnings in `events`, which were just stored, and log the warnings. All failed deliveries share one
+        log line.
 
         `hook_id` is the id of our hook; empty if there is no hook, or if its id is not known yet.
         """

@@ -47,7 +47,8 @@ def read_details(body: bytes) -> EventDetails:
 
 
 def targets_any_hook(body: bytes) -> bool:
-    """Whether Okta meant to deliver an event to any hook. This only searches the JSON text, which is fast."""
+    """Whether Okta meant to deliver an event to any hook. The JSON text is only searched, not decoded, because a search
+    is fast."""
     return b'"targetEventHookIds"' in body
 
 

@@ -236,8 +236,8 @@ def _single(address: str) -> AddressRange:
 
 
 def _with_entries(zone: Zone, entries: list[dict[str, Any]]) -> DesiredZone:
-    """Return `zone` with `entries` in place of its own entries. Entries that stay must be spelled as Okta shows
-    them."""
+    """Return `zone` with `entries` in place of its own entries. If `entries` contains an entry that `zone` already has,
+    the entry must be spelled as Okta shows it."""
     wanted = Zone.read({**zone.raw, "gateways": entries, "proxies": None})
     return DesiredZone(zone.name, zone.type, wanted.contents, {"gateways": entries, "proxies": None})
 

@@ -1,5 +1,5 @@
-"""Finds the addresses from which Okta sees the forwarder: those in the configuration, and those that the System Log shows
-for our calls."""
+"""Finds the addresses from which Okta sees the forwarder: the addresses in the configuration, and the addresses that
+the System Log shows for our calls."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from ipaddress import ip_address
@@ -80,8 +80,8 @@ class Egress:
         return [*self._stated, *(RequiredExemption(each, why) for each, why in seen.items())]
 
     async def _calls(self, own_zones: Collection[str], *, fresh: bool) -> list[_Event]:
-        """Return the System Log's events about our calls, the newest first. Unless `fresh` is true, they may have been
-        read up to _CACHED seconds ago."""
+        """Return the System Log's events about our calls, the newest first. Unless `fresh` is true, the events may come
+        from a cache, which is at most _CACHED seconds old."""
         now, asked = self._clock.monotonic(), set(own_zones)
         if fresh or self._cached is None or now >= self._cached[0] or self._cached[1] != asked:
             self._cached = now + _CACHED, asked, await self._read(asked)

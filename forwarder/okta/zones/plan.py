@@ -71,9 +71,9 @@ def plan(
 ) -> ZonePlan:
     """Plan the steps that give the org the `desired` zones.
 
-    `zones` are all zones of the org, and `made` those that we made. With `activate`, desired zones that are INACTIVE
-    are activated. `adopt` has the names of zones that others made, but that we may change from now on. `kept` has the
-    names of zones that another part of the forwarder manages; they are never `undeclared`.
+    `zones` are all zones of the org, and `made` the zones that we made. If `activate` is true, desired zones that are
+    INACTIVE are activated. `adopt` has the names of zones that others made, but that we may change from now on. `kept`
+    has the names of zones that another part of the forwarder manages; they are never `undeclared`.
     """
     wanted = list(desired)
     room = MAX_ZONES - sum(not zone.system for zone in zones)

@@ -33,7 +33,8 @@ class Made(msgspec.Struct, frozen=True):
 
 
 class ZoneRecord:
-    """The file beside a store that records the zones that we made in all orgs. Its methods block, except `writer`."""
+    """The file beside a store that records the zones that we made in all orgs. Its methods, except `writer`, do
+    blocking I/O."""
 
     def __init__(self, store: Path) -> None:
         """Create the object; the file is not read yet. `store` is the path of the store."""

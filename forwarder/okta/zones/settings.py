@@ -251,7 +251,7 @@ def zone_problems(settings: OrgZones, protected: Mapping[str, AddressRange]) -> 
 
 
 def zone_warnings(org: OrgZones) -> Iterable[str]:
-    """Yield a line for each declaration of `org` that works, but does less or more than it seems."""
+    """Yield a line for each setting in `org` that is valid, but does less or more than the operator may expect."""
     if org.zones and not org.egress:
         yield (
             "egress: is not set, so `zones sync` changes nothing unless Okta's System Log shows from where"

@@ -39,7 +39,7 @@ class DesiredZone(msgspec.Struct, frozen=True):
         return {"type": self.type, "name": self.name, "status": "ACTIVE", "usage": "POLICY", **body}
 
     def request(self, *, active: bool) -> dict[str, Any]:
-        """Return the body of the request that replaces an existing zone by this one, and makes it a blocklist."""
+        """Return the body of the request that replaces an existing zone by this zone, as a blocklist."""
         status = "ACTIVE" if active else "INACTIVE"
         return {"type": self.type, "name": self.name, "status": status, "usage": "BLOCKLIST", **self.body}
 
