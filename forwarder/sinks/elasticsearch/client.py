@@ -10,7 +10,7 @@ import msgspec
 from elasticsearch import AsyncElasticsearch
 
 from forwarder import logs, tls
-from forwarder.sinks.elasticsearch.node import Node
+from forwarder.sinks.elasticsearch.connection import Node
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 

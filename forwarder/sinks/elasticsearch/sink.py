@@ -47,7 +47,7 @@ from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.elasticsearch import bulk
 from forwarder.sinks.elasticsearch.bulk import OwnStream
 from forwarder.sinks.elasticsearch.client import connect
-from forwarder.sinks.elasticsearch.node import TooLargeError
+from forwarder.sinks.elasticsearch.connection import TooLargeError
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.response_verdicts import ResponseVerdict
 

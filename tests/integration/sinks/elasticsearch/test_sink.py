@@ -21,7 +21,7 @@ from forwarder.core.event import Source, StoredEvent, read_event
 from forwarder.core.outcome import BatchResult, RejectReason, RetryReason
 from forwarder.core.time import to_datetime
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.sinks.elasticsearch.node import LIMIT
+from forwarder.sinks.elasticsearch.connection import LIMIT
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.certificates import Certificate

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import elastic_transport
 import pytest
 
-from forwarder.sinks.elasticsearch.node import Node
+from forwarder.sinks.elasticsearch.connection import Node
 from tests.fakes.elasticsearch import FakeElasticsearch, Reply
 
 pytestmark = pytest.mark.both_clients
