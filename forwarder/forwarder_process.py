@@ -149,8 +149,7 @@ class _Reloads:
 
 
 def _new_warnings(settings: Settings, running: Settings) -> list[str]:
-    """Return the warnings about `settings`, without those that `running`, the settings before the reload, already
-    had."""
+    """Return the warnings about `settings` that `running`, the settings before the reload, did not cause already."""
     known = config_check.warnings(running)
     return [warning for warning in config_check.warnings(settings) if warning not in known]
 

@@ -135,7 +135,7 @@ class Settings(BaseSettings):
         return Environment(settings_cls, init_settings()), init_settings
 
     def secrets(self) -> Iterator[Secret]:
-        """Yield every secret of the configuration. Its file is watched, and its value is redacted."""
+        """Yield every secret of the configuration. The files of secrets are watched, and the values are redacted."""
         yield from _secrets(self)
 
     def files(self) -> set[Path]:

@@ -66,7 +66,8 @@ class Status:
         """Create the object. It reports the state of the given parts.
 
         `rules` and `reactions` return the state of the rules and of the reactions, or None if these are not configured.
-        `settings` returns the settings in force. `okta` has the runners of the orgs with an `api`, by org.
+        `settings` returns the settings in force. `okta` has the runners of the orgs that have the section `api`, by
+        org.
         """
         self._store = store
         self._workers = workers

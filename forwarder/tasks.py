@@ -6,7 +6,8 @@ from typing import Any
 
 
 async def end_tasks(tasks: Iterable[asyncio.Task[Any]]) -> list[Any]:
-    """Cancel `tasks`, and wait until all have ended. Return the result of each, or the exception that it raised."""
+    """Cancel `tasks`, and wait until all have ended. Return the result of each task, or the exception that the task
+    raised."""
     ending = list(tasks)
     for task in ending:
         task.cancel()

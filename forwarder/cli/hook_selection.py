@@ -43,7 +43,7 @@ def select(config: Path, name: str | None, hook_id: str | None = None, *, needs_
 
 
 def load_desired_hook(config: Path, name: str | None, hook_id: str | None = None) -> tuple[HookSelection, DesiredHook]:
-    """Select an org and a hook as `select` does. Return this selection, and the hook that the configuration describes.
+    """Select the org and the hook for a command. Return the selection, and the hook that the configuration describes.
 
     Raises:
         SettingsError: `url`, `api` or `hook` is missing in the org, or Okta would refuse the hook. The error lists all

@@ -35,7 +35,8 @@ def _is_text(argument: str) -> bool:
 
 
 class _Commands(click.Group):
-    """Prints a `ForwarderError` without a traceback, and exits with 2 if it is a `SettingsError`, else 1."""
+    """A group of commands. It prints a `ForwarderError` without a traceback, and exits with 2 for a `SettingsError`,
+    else 1."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         ctx.meta[_ARGUMENTS] = list(args)

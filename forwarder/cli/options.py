@@ -55,7 +55,10 @@ SINK = ConfiguredName("sinks")
 
 
 def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) -> Settings:
-    """Load the settings from the file that `find_config` returns for `config`. `secrets` is as in `settings.load`."""
+    """Load the settings from the file that `find_config` returns for `config`.
+
+    `secrets` says which secrets are read: True for all, False for none, or the name of a section for its secrets.
+    """
     return load(find_config(config), secrets=secrets)
 
 

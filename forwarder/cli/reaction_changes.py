@@ -155,7 +155,8 @@ def _change_action(settings: "Settings", request: "ApproveRequest | UndoRequest"
     """Let the running forwarder change an action, and return the changed action.
 
     Raises:
-        ReactionError: no forwarder runs, or it refuses the request, for example because the action has ended.
+        ReactionError: no forwarder runs, or the forwarder refuses the request, for example because the action has
+            ended.
     """
     try:
         found: dict[str, Any] | None = _send(settings, request)

@@ -163,7 +163,7 @@ class Describer:
         return path, self._section(loc[:-1])
 
     def _section(self, loc: tuple[Any, ...]) -> Any:
-        """Return the section at `loc`, such as the one of `orgs.acme`; None if `loc` leads to a single value."""
+        """Return the section at `loc`, such as the section `orgs.acme`; None if `loc` leads to a single value."""
         model: Any = self._model
         for part in loc:
             if loc[0] == "sinks" and part in self._kinds:

@@ -93,7 +93,7 @@ class ParsedText(str):
 
     @classmethod
     def read(cls, value: Any) -> Self:
-        """Parse a text; raise ValueError if `value` does not have the form."""
+        """Parse a text; raise ValueError if `value` does not have the form of this setting."""
         raise NotImplementedError
 
     @classmethod
@@ -114,7 +114,7 @@ class Secret:
     or of the file are dropped.
 
     Attributes:
-        is_read: whether the value is the real one; False for the made-up value of `unread`.
+        is_read: whether the value is the real secret; False for the made-up value of `unread`.
     """
 
     __slots__ = ("_source", "_value", "is_read")

@@ -62,7 +62,7 @@ class ActionReport(msgspec.Struct):
 
 
 class RuleReport(msgspec.Struct):
-    """What one rule would have matched, and its alerts.
+    """What the replay found out about one rule.
 
     Attributes:
         matches: the number of events that matched the rule; for a correlation, how often its condition was met.
@@ -164,7 +164,7 @@ class Replay:
         self._actions_left_out = 0
 
     def run(self, only: Callable[[DetectionRule | Correlation], bool] = lambda _: True) -> ReplayReport:
-        """Evaluate all rules, and report on those that `only` accepts.
+        """Evaluate all rules, and report on the rules that `only` accepts.
 
         Raises:
             StoreError: there is no store, or it cannot be read.

@@ -66,7 +66,8 @@ async def request(  # noqa: PLR0913  # as in HTTP
 def _context(*, verify: bool) -> ssl.SSLContext:
     """Return a TLS context for requests. It verifies certificates if `verify` is True.
 
-    Each of the two contexts is made only once, because reading the CA certificates takes 0.1 s.
+    Each of the two contexts (with and without verification) is made only once, because reading the CA certificates
+    takes 0.1 s.
     """
     context = ssl.create_default_context()
     if not verify:

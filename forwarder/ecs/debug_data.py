@@ -44,7 +44,7 @@ _NEXT_PAIR = re.compile(r",\s*(?=[^\s=,]+\s*=)")
 def debug_data(raw: dict[str, Any], draft: DocumentBuilder, *, flattened: bool) -> None:
     """Add the debug data of the decoded event `raw` to `draft`.
 
-    If `flattened` is True, the field `okta.debug_context.debug_data.flattened` gets the whole object, with Okta's keys.
+    If `flattened` is True, the field `okta.debug_context.debug_data.flattened` gets all debug data, with Okta's keys.
     If it is False, each key that is not in the table `FIELDS` becomes a field of `okta.debug_context.debug_data`, with
     underscores instead of spaces and dashes.
     """
@@ -73,7 +73,7 @@ def _parse(written: tuple[tuple[str, Any], ...]) -> tuple[dict[str, Any], dict[s
 
     `written` has each key of `_PARSED` that the debug data has, with its value. A string that cannot be parsed is kept.
     A string that holds an empty object is left out. All objects together keep at most `MAX_KEYS` keys; the objects from
-    short strings keep theirs first.
+    short strings keep their keys first.
     """
     data: dict[str, Any] = {}
     left = KeysLeft(MAX_KEYS - len(written), fair=True)

@@ -33,7 +33,7 @@ def decode(text: bytes | str) -> Any:
 
 
 def decode_object(text: bytes | str) -> dict[str, Any] | None:
-    """Decode a JSON object as `decode` does. Return None if the text is not a JSON object."""
+    """Decode a JSON text with the function `decode`. Return None if the text is not a JSON object."""
     try:
         value = decode(text)
     except (ValueError, RecursionError):

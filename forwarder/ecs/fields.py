@@ -18,7 +18,7 @@ class Field(msgspec.Struct, frozen=True):
     Attributes:
         okta: the path of a value in an event.
         ecs: the fields of the document that get the value.
-        read: converts the value. If it returns None, the fields are left out.
+        read: the function that converts the value. If the function returns None, the fields are left out.
     """
 
     okta: str

@@ -265,7 +265,7 @@ def with_fit_names(value: dict[str, Any], room: int, keys_left: KeysLeft) -> dic
 
 
 def _is_inside_another(name: str, value: dict[str, Any]) -> bool:
-    """Whether `name` has dots, and would be a field of an object in `value`: `a.b` beside `{"a": {"b": 1}}`."""
+    """Whether `name` has dots, and would be a field of an object in `value`, as `a.b` would in `{"a": {"b": 1}}`."""
     at = name.find(".")
     while at > 0:
         outer = value.get(name[:at])

@@ -126,7 +126,7 @@ def _request_problems(name: str, org: Mapping[str, Any], samples: Samples) -> It
 def _stray_requests(samples: Samples) -> Iterator[Problem]:
     """Yield a problem if requests without a valid secret came to a path that several orgs share.
 
-    If several orgs share the path, the org of such a request is not known.
+    Without a valid secret, the org of a request to a shared path is not known.
     """
 
     def came(ended: float = 0.0) -> float:

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class ServerResponse(msgspec.Struct, frozen=True):
-    """A response of any status. `body` is decoded from JSON; if it is not JSON, it is the text."""
+    """A response of any status. `body` is the decoded JSON, or the text of a response that is not JSON."""
 
     status: int
     headers: Mapping[str, str]
@@ -85,7 +85,7 @@ class ServerClient:
         self._client.close()
 
     def ask(self, method: str, url: str, **more: Any) -> ServerResponse:
-        """Send one request. Raise SetupError if there is no response, or if it is a 401 or a redirect."""
+        """Send one request. Raise SetupError if there is no response, or if the response is a 401 or a redirect."""
         try:
             with self._client.stream(method, url, **more) as streamed:
                 answer = ServerResponse(streamed.status_code, streamed.headers, _decoded(self._read(streamed)))

@@ -64,7 +64,7 @@ class ServerSettings(Section):
 
     @property
     def key(self) -> str | None:
-        """The text of the key; None if the settings have no key, but `user` and `password`, or no credentials."""
+        """The text of the key; None if the settings have no key."""
         secret: Secret | None = getattr(self, self.key_option.removeprefix("--").replace("-", "_"))
         return secret.reveal() if secret else None
 

@@ -16,7 +16,7 @@ _GRANTED_BY = re.compile(r"granted by the (cluster|index) privileges \[([^\],]+)
 
 
 class ClusterResponse(msgspec.Struct, frozen=True):
-    """An HTTP response. `body` is decoded from JSON; if it is not JSON, it is the text."""
+    """An HTTP response. `body` is the decoded JSON, or the text of a response that is not JSON."""
 
     status: int
     body: Any
@@ -41,7 +41,7 @@ class AdminApi(Protocol):
 
 
 class UntilReady:
-    """An `AdminApi` that repeats a request for up to half a minute while the cluster answers 503.
+    """A client that repeats a request for up to half a minute while the cluster answers 503.
 
     A cluster that has just started answers 503 until its shards are assigned. A request that gets a 503 was not carried
     out, so repeating the request is safe.

@@ -73,7 +73,8 @@ async def find_deviations(
 
 
 def _foreign(templates: Sequence[Template], data_stream: str) -> list[Deviation]:
-    """Return a deviation if a template of another owner would create `data_stream`, because ours is missing."""
+    """Return one deviation if another owner's template would create `data_stream`, because ours is missing; else
+    none."""
     others = [template for template in templates if template.covers(data_stream) and not template.ours]
     if not others:
         return []

@@ -26,8 +26,8 @@ class About(msgspec.Struct, frozen=True):
 class Privileges(msgspec.Struct, frozen=True):
     """The response to `_has_privileges`.
 
-    `cluster` says of each cluster privilege whether the credentials have it. `index` says this of index privileges, for
-    each index pattern.
+    `cluster` says for each cluster privilege whether the credentials have it. `index` says for each index pattern and
+    each index privilege whether the credentials have it.
     """
 
     has_all_requested: bool

@@ -192,7 +192,7 @@ class SetupStep(msgspec.Struct, frozen=True):
         what: the object in words, for messages.
         path: the path of the object in Elasticsearch's API.
         stored: the body that the object has now; None if it does not exist.
-        wanted: the body that it should have.
+        wanted: the body that the object should have.
     """
 
     what: str

@@ -47,7 +47,7 @@ async def _mapping(
 
 
 async def _retention(cluster: Cluster, name: str, options: Options, report: Reporter) -> None:
-    """Update the retention of the data stream. A changed template alone does not change it."""
+    """Update the retention of the data stream. A changed template alone does not change the retention."""
     if options.retention.ilm_policy:
         return  # the policy is an index setting: the next backing index gets it from the template
     path = f"/_data_stream/{name}/_lifecycle"

@@ -165,8 +165,8 @@ def pipeline(has: Capabilities) -> Body:
 def _user_agent() -> list[Body]:
     """Build the processors that parse the user agent, but only its first `USER_AGENT_CHARACTERS` characters.
 
-    The time that Elasticsearch's parser needs grows with the square of the length: 8,000 characters take 3 s, and anyone
-    who sends a request to Okta chooses this text. `gsub` shortens it in linear time, and needs no script.
+    The time that Elasticsearch's parser needs grows with the square of the length: 8,000 characters take 3 s, and
+    anyone who sends a request to Okta chooses this text. `gsub` shortens the text in linear time, and needs no script.
     """
     whole, parsed = "_user_agent.whole", "_user_agent.parsed"
     shortened = {"pattern": f"(?s)^(.{{{USER_AGENT_CHARACTERS}}}).*", "replacement": "$1"}
@@ -239,7 +239,7 @@ def template_body(pattern: str, component: str, custom: str, has: Capabilities, 
 
 
 def digest(value: Any) -> str:
-    """Return a short hash of a JSON value. The order of keys does not change it."""
+    """Return a short hash of a JSON value. The order of keys does not change the hash."""
     return hashlib.sha256(msgspec.json.encode(value, order="sorted")).hexdigest()[:12]
 
 

@@ -22,7 +22,7 @@ class Grant(msgspec.Struct, frozen=True):
 
     Attributes:
         label: the label of the role, and also of the resource set.
-        description: the description of both.
+        description: the description of the role, and also of the resource set.
         resources: the resources in the set. A key is the path of a resource's URL, or its ORN; the value is its name for
             an operator.
     """
@@ -151,8 +151,8 @@ def _sets(what: str, wanted: Mapping[str, str], found: Iterable[str]) -> Iterato
 def choose_groups(groups: Sequence[OktaGroup], wanted: Sequence[str], kept: Iterable[str]) -> list[OktaGroup]:
     """Return the groups whose users the forwarder may act on.
 
-    These are the groups in `wanted`, the ids or names that the operator gave. If `wanted` is empty, they are the
-    groups that the resource set already has; `kept` are the keys of its resources. If that gives no group, they are
+    These are the groups in `wanted`, the ids or names that the operator gave. If `wanted` is empty, they are the groups
+    that the resource set already has; `kept` are the keys of its resources. If no group is found in this way, they are
     all groups of the org. Groups with administrators or protected users are always left out.
     """
     have = set(kept)
