@@ -33,11 +33,11 @@ class Backup(msgspec.Struct, frozen=True):
     Attributes:
         file: the path of the backup file.
         bytes: the size of the backup file in bytes.
-        stored: the number of events ever stored, at the moment that the backup shows.
+        stored: the number of events ever stored until the moment whose state the backup contains.
         events: the number of events whose bodies are in the backup.
         waiting: the number of events that wait for each sink, by the name of the sink.
-        imbalances: the `Ledger.imbalances` of the backup; empty if the numbers add up. The store itself has the same
-            imbalances, because the backup is an exact copy.
+        imbalances: one text for each sink whose counts do not add up (`Ledger.imbalances`); empty if all counts add up.
+            An imbalance of the backup is also an imbalance of the store, because the backup is an exact copy.
     """
 
     file: str

@@ -1,4 +1,5 @@
-"""Dead letters: the requests to replay or to discard them, and what an operator sees of a dead letter."""
+"""Dead letters (rejected or malformed events): the requests to replay or to discard dead letters, and what an operator
+sees of a dead letter."""
 
 import msgspec
 
@@ -25,8 +26,8 @@ class DiscardRequest(ControlRequest, frozen=True, tag="discard"):
 class DeadLetter(msgspec.Struct, frozen=True):
     """An event that a sink rejected, or a malformed event.
 
-    A dead letter can also be unattributed: a sink rejected some events of a batch, but did not say which events. Then
-    one dead letter stands for all of these events, and contains none of them.
+    A dead letter can also be unattributed: if a sink rejects some events of a batch, but does not say which events, one
+    dead letter stands for all rejected events of the batch, and contains none of them.
 
     Attributes:
         id: the id of the dead letter. An id is never used again.
@@ -39,7 +40,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
         at: when the event was last rejected.
         org: the name of the event's org; empty for an unattributed dead letter.
         uuid: the event's uuid; empty for a malformed event and for an unattributed dead letter.
-        event_type: the event's type; empty in the same cases as `uuid`.
+        event_type: the event's type; empty for a malformed event and for an unattributed dead letter.
         body: the event's JSON as received; None for an unattributed dead letter, and None in a list of dead letters.
     """
 
@@ -58,5 +59,6 @@ class DeadLetter(msgspec.Struct, frozen=True):
 
     @property
     def unattributed(self) -> bool:
-        """Whether the sink did not say which events it rejected. Then there is no body that can be sent again."""
+        """Whether the sink did not say which events it rejected. An unattributed dead letter has no body that can be
+        sent again."""
         return not self.org

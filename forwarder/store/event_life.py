@@ -1,4 +1,5 @@
-"""A search of `forwarder find`, and its result: what the store knows about each event, and its place for each sink."""
+"""A search of `forwarder find`, and its result: what the store knows about each event, and the place of the event for
+each sink, such as `delivered` or `waiting`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -39,15 +40,16 @@ the sink nor is a dead letter, and that the store does not know more."""
 
 
 class SinkLife(msgspec.Struct, frozen=True):
-    """The place of an event for the sink named `sink`.
+    """The place of an event for the sink named `sink`: where the event is in the delivery, such as `delivered` or
+    `waiting`.
 
     Attributes:
         at: when the event got to `place`; None if the event waits, or if the store does not know the time.
         detail: why the sink rejected the event; empty if the event has no dead letter.
         dead_letter: the id of the event's dead letter; None if the event has no dead letter.
         replaying: whether the event waits because its dead letter is sent again.
-        unattributed: the number of events that the sink rejected without saying which events, among the events whose
-            results were committed together with the result of this event. This event may be one of them.
+        unattributed: a number of events that the sink rejected without saying which events. They are among the events
+            whose results were committed together with the result of this event, so this event may be one of them.
         attached: whether the sink is configured.
     """
 
@@ -67,7 +69,7 @@ class RelatedAlert(msgspec.Struct, frozen=True):
     Attributes:
         uuid: the uuid of the alert.
         rule: the title of the rule that raised the alert.
-        level: the level of that rule.
+        level: the level of the rule that raised the alert.
     """
 
     uuid: str
@@ -80,7 +82,7 @@ class RelatedAction(msgspec.Struct, frozen=True):
 
     Attributes:
         id: the short id of the action.
-        action: the name of what the action does, as in the configuration of reactions.
+        action: the name of the action, as in the configuration of reactions.
         about: a text that says what the action does, and to whom.
         state: a text that says what happened to the action.
     """
@@ -106,10 +108,11 @@ class Life(msgspec.Struct, frozen=True):
         body: the event's JSON as received; None if it was dropped.
         hook_copies: the number of copies of the event that the hook delivered after the event was stored.
         log_copies: the number of copies of the event that came from the System Log after the event was stored.
-        copied_at: when the last of these copies came, to the second; None if no copy came.
+        copied_at: when the last copy came from the hook or from the System Log, to the second; None if no copy came.
         pending_since: when the event was read from the System Log, if our hook should have delivered the event but has
-            not done so; otherwise None.
-        missed_at: when the event was marked as missed; None if it was not marked.
+            not delivered it; otherwise None.
+        missed_at: when the event was marked as missed (not delivered by our hook in time); None if the event was not
+            marked.
         alerts: the alerts that name the event. Always empty if the search found more than `MAX_DETAILED` events.
         actions: the actions that the event or its alerts led to. Always empty if the search found more than
             `MAX_DETAILED` events.
@@ -155,9 +158,11 @@ class SearchResult(msgspec.Struct, frozen=True):
     Attributes:
         lives: the found events, newest first.
         more: whether more events match than `Search.limit` allows.
-        malformed: malformed events that may be the searched event; always empty if the search is not by uuid.
+        malformed: malformed events, one of which may be the event that was searched for; always empty if the search is
+            not by uuid.
         oldest: when the oldest event with a body was received; None if the store holds no bodies.
-        cursors: the stored cursor of each org's System Log, by the name of the org. It says how far the log was read.
+        cursors: the stored cursor of each org's System Log, by the name of the org. A cursor says how far the log was
+            read.
     """
 
     lives: Sequence[Life]

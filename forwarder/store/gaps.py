@@ -22,7 +22,7 @@ class Gap(msgspec.Struct, frozen=True):
     missed_at: Micros
 
     def row(self) -> dict[str, str]:
-        """Return the values of the event that an operator sees, ready for JSON."""
+        """Return what an operator sees of the missed event, as values that can be encoded as JSON."""
         return {
             "org": self.org,
             "uuid": self.uuid,
@@ -33,9 +33,11 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Gaps(msgspec.Struct, frozen=True):
-    """The missed events, and the number of pending events. A pending event is one that the hook may still deliver.
+    """The missed events, and the number of pending events. A pending event is an event of the System Log that the hook
+    has not delivered yet, but may still deliver.
 
-    An event is no longer counted here when the time `store.dedup_window` has passed since it was stored.
+    When the time `store.dedup_window` has passed since an event was stored, the event is no longer counted as missed or
+    pending.
 
     Attributes:
         missed: by the name of the org, the number of missed events of each event type. An org without missed events has

@@ -25,7 +25,7 @@ from forwarder.store.sqlite.store import SqliteStore
 
 
 class StoreView(Protocol):
-    """The methods by which the status page and its API read the store of a running forwarder.
+    """The methods with which the status page and its API read the store of a running forwarder.
 
     Each method that reads the store raises StoreError if the store cannot be read.
     """
@@ -35,7 +35,7 @@ class StoreView(Protocol):
         """The `seq` of the newest event; 0 if no event was ever stored."""
 
     async def wait(self, after: int) -> None:
-        """Wait until an event with `seq > after` is stored. May return too early, so the caller must check this."""
+        """Wait until an event with `seq > after` is stored. May return too early, so the caller must check `newest`."""
 
     async def events(self, after: int, *, limit: int, max_bytes: int) -> list[StoredEvent]:
         """See `core.ports.EventLog.read`."""
@@ -79,7 +79,7 @@ class Tail(Protocol):
 
 
 class SightingReader(Protocol):
-    """The part of the store from which the rules read sightings: what each user was seen with, such as countries."""
+    """The methods that read sightings. A sighting is the record that a user was seen with a value, such as a country."""
 
     async def sightings(self, org: str, users: Collection[str]) -> Sequence[Sighting]:
         """Return all sightings of the users of `org` whose ids in Okta are in `users`.
@@ -102,8 +102,8 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
     async def log(self, sink: str, start: Start) -> tuple[EventLog, int]:
         """Attach `sink` to the store. Return (the log from which the sink reads its events, the position of the sink).
 
-        A sink that the store does not know begins at `start`. While a sink is attached, the store does not drop the
-        body of an event that the sink has not finished.
+        A sink that the store does not know begins at `start`. While a sink is attached, the store keeps the body of
+        each event that the sink has not finished.
 
         Raises:
             StoreError: the name of the sink is reserved, or the change could not be committed.
@@ -112,8 +112,8 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
     async def detach_except(self, sinks: Collection[str]) -> None:
         """Detach all sinks except `sinks`.
 
-        From now on, the store may drop the body of an event that a detached sink has not finished. So the caller must
-        first attach each of `sinks`, by `log`.
+        After this call, the store may drop the body of an event that a detached sink has not finished. The caller must
+        first attach each of `sinks`, by a call of `log`.
 
         Raises:
             StoreError: the change could not be committed.
@@ -122,13 +122,13 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
     async def commit_rules(
         self, batch: Batch, new_sightings: Sequence[Sighting], held_back: HeldBack = NONE
     ) -> Appended:
-        """Commit the results of the rules in one transaction. The result says which alerts are new.
+        """Commit the results of the detection rules in one transaction. The returned value says which alerts are new.
 
-        `batch` has the alerts, and as its cursor the new position of the rules. `new_sightings` has new and changed
-        sightings.
+        `batch` has the alerts. The cursor of `batch` is the new position of the rules in the log. `new_sightings` has
+        the new and the changed sightings. `held_back` has the numbers of matches that raised no alert.
 
         Raises:
-            StoreError: the commit failed, or it is unknown whether it succeeded. Repeat the call with the same
+            StoreError: the commit failed, or it is unknown whether the commit succeeded. Repeat the call with the same
                 position. If the first call was committed after all, the second call counts nothing twice.
         """
 
@@ -137,7 +137,7 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         """The number of commits with alerts that this process has tried, including failed ones."""
 
     async def wait_for_alerts(self, commits: int) -> None:
-        """Wait until `alert_commits` is not equal to `commits`. By this, the reactions wake up only for alerts."""
+        """Wait until `alert_commits` differs from `commits`, so that the reactions wake up only for alerts."""
 
     async def alerts_after(self, after: int, *, limit: int) -> Sequence[StoredEvent]:
         """Return up to `limit` alerts with `seq > after` whose bodies the store holds, oldest first.
@@ -161,10 +161,10 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         """See `StoreCommands.backup`. If this call is cancelled, the backup stops, and its file is removed."""
 
     async def redelivery_bounds(self, chosen: Range) -> tuple[int, int]:
-        """Return (first `seq`, last `seq`) such that no event outside these bounds is in the range `chosen`.
+        """Return two bounds (first `seq`, last `seq`). Every event of the range `chosen` has a `seq` within the bounds.
 
-        Not all events within the bounds need to be in the range. If no event of the store can be in the range, return
-        empty bounds: the first number is the last number plus one.
+        The bounds may also contain events that are not in the range. If no event of the store can be in the range,
+        return empty bounds: the first number is the last number plus one.
         """
 
     async def redelivery_step(
@@ -174,18 +174,18 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
 
         Returns:
             The `seq` numbers of up to `limit` events that are in the range `chosen` and whose types the sink accepts;
-            and the `seq` of the last event that was checked. The caller passes the latter as `after` to the next call.
+            and the `seq` of the last event that was checked. The caller passes this `seq` as `after` to the next call.
         """
 
     async def redeliver(self, sink: str, seqs: list[int], checkpoint: RedeliveryCheckpoint) -> int:
-        """Make replays of the events `seqs` for `sink`, and return the number of replays made.
+        """Make replays of the events `seqs`, to be sent to `sink` again. Return the number of replays.
 
-        No replay is made of an event that waits for the sink, that is a dead letter of the sink, or that was discarded.
-        The same transaction stores `checkpoint`, after adding the number of replays to its `taken`.
+        No replay is made of an event that still waits for the sink, that is a dead letter of the sink, or that was
+        discarded. The transaction also stores `checkpoint`, with the returned number added to `checkpoint.taken`.
         """
 
     async def waiting_replays(self, sink: str) -> int:
-        """Return the number of replays that `sink` has not finished."""
+        """Return the number of replays (events that are sent again) that `sink` has not finished."""
 
     async def replay(self, which: DeadLetterSelection) -> int:
         """See `StoreCommands.replay`."""
@@ -216,16 +216,17 @@ class StoreCommands(Protocol):
         """Copy the store to the new file `target`, check the copy, and fsync it.
 
         A running forwarder continues to store and to deliver events during the backup. `on_progress` is called after
-        each part that was copied.
+        each copied part.
 
         Raises:
-            StoreError: the copy cannot be written, `target` exists, or the store is damaged. Its file is removed.
+            StoreError: `target` exists, or the copy cannot be written, or the store is damaged. No copy is left.
         """
 
     def gaps(self, *, org: str | None = None, since: Micros | None = None, limit: int | None = None) -> Gaps:
-        """Return the missed and the pending events of `org` that were published at `since` or later. None means all.
+        """Return the missed and the pending events of `org` that were published at `since` or later.
 
-        At most `limit` missed events are listed. The counts in the result include the events that are not listed.
+        None means all orgs, all times or all events. At most `limit` missed events are listed, but the counts in the
+        result include the events that are not listed.
         """
 
     def tail(self) -> AbstractContextManager[Tail]:
@@ -252,9 +253,9 @@ class StoreCommands(Protocol):
         """Return all open actions, and the ended actions that changed at `since` or later, oldest first."""
 
     def newest_actions(self, since: Micros, *, only_open: bool, limit: int | None) -> Sequence[Action]:
-        """Return the newest actions that were planned at `since` or later, newest first: up to `limit` (None: all).
+        """Return up to `limit` actions (None: all) that were planned at `since` or later, newest first.
 
-        With `only_open`, leave out the actions that have ended.
+        If `only_open` is True, leave out the actions that have ended.
         """
 
     def find_actions(self, begin: str) -> Sequence[Action]:
@@ -270,7 +271,7 @@ class StoreCommands(Protocol):
         """See `SightingReader.sightings`."""
 
     def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
-        """Return the counts of each rule that has any, since the hour of `since`, by the id of the rule."""
+        """Return the counts since the hour of `since`, by the id of the rule. A rule without counts has no entry."""
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
         """Return what a redelivery of the range `chosen` to `sink` would do. Change nothing."""
@@ -285,9 +286,9 @@ class StoreCommands(Protocol):
         """
 
     def as_of_now(self, which: DeadLetterSelection) -> DeadLetterSelection:
-        """Return a selection of the dead letters that match `which` now. Later rejections do not match the selection.
+        """Return a selection of the dead letters that match `which` now. It excludes dead letters that are added later.
 
-        Dead letters that are being sent again now do not match either, even if the sink rejects them again later.
+        It also excludes dead letters that are being sent again now, even if the sink rejects them again later.
         """
 
     def dead_letter(self, number: int) -> DeadLetter | None:
@@ -296,22 +297,22 @@ class StoreCommands(Protocol):
     def replay(self, which: DeadLetterSelection) -> int:
         """Mark the selected dead letters to be sent again, and return their number.
 
-        The running forwarder sends them at once. If no forwarder runs, they are sent after the next start.
+        A running forwarder sends the dead letters at once. If no forwarder runs, they are sent after the next start.
 
-        A malformed event is not sent, but parsed again. If it can be parsed now, it is stored as an event, and counts
-        in the result. An unattributed dead letter is left out, because it has no body.
+        A malformed event is not sent, but parsed again. If it can be parsed now, it is stored as an event, and the
+        returned number includes it. An unattributed dead letter is ignored, because it has no body.
         """
 
     def discard(self, which: DeadLetterSelection) -> int:
         """Delete the selected dead letters, except those that are being sent again.
 
-        The sink never gets the events of the deleted dead letters. Return the number of these events.
+        The sink never gets the events of the deleted dead letters. Return the number of deleted events.
         """
 
     def forget_sink(self, sink: str) -> int:
         """Delete the position, the counts and the dead letters of `sink`, which must no longer be configured.
 
-        After that, no event waits for the sink. If the sink is configured again, it begins as a new sink.
+        After this call, no event waits for the sink. If the sink is configured again, it begins as a new sink.
 
         Return the number of events that the deleted dead letters stood for.
 

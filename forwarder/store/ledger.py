@@ -1,10 +1,10 @@
 """The ledger: for each sink, the number of stored events in each place, such as `delivered` or `waiting`.
 
-For each sink, this equation must be true: `stored = delivered + dead + discarded + skipped + filtered + waiting`. An
-event that was lost or counted twice would make it false, because the two sides are counted separately. `stored` is one
-counter of the whole store, which grows with each commit of events. `delivered`, `discarded`, `skipped` and `filtered`
-are counters of the sink. `dead` is the number of the sink's dead letters, and `waiting` is counted from the events in
-the store.
+For each sink, this equation must be true: `stored = delivered + dead + discarded + skipped + filtered + waiting`. If an
+event were lost or counted twice, the equation would be false, because the two sides are counted separately. `stored` is
+one counter of the whole store, which grows with each commit of events. `delivered`, `discarded`, `skipped` and
+`filtered` are counters of the sink. `dead` is the number of the sink's dead letters, and `waiting` is counted from the
+events in the store.
 """
 
 from collections.abc import Mapping
@@ -38,8 +38,8 @@ class SinkLedger(msgspec.Struct, frozen=True):
             bodies were dropped while the sink was not configured.
         filtered: the number of events that the sink's settings (`only`, `except`) exclude.
         waiting: the number of events after the position, plus the number of replays that the sink has not finished. The
-            sink may already have some of these events, if their results are not committed yet.
-        position: the `seq` up to which the sink has finished every event.
+            sink may already have some of the waiting events, if their results are not committed yet.
+        position: a `seq`; the sink has finished every event up to and including this `seq`.
         oldest: when the oldest event after the position was received; None if no event is after the position.
     """
 
@@ -59,19 +59,19 @@ class Ledger(msgspec.Struct, frozen=True):
     Attributes:
         stored: the number of events ever stored, including alerts of rules and events that report actions.
         duplicates: the number of received copies of events that the store had already.
-        rejected: the number of malformed events ever received, each of which became a dead letter of the receiver. A
-            malformed event that a replay turned into an event is no longer counted.
+        rejected: the number of malformed events ever received. A malformed event is no longer counted if an operator
+            sent it again and it could be parsed.
         sinks: the ledger of each sink, by the name of the sink. Contains the sinks that were configured when a
             forwarder last ran on the store.
         events: the number of events whose bodies the store holds.
         bytes: the size of the store on disk in bytes, including the WAL.
         wal_bytes: the size of the WAL in bytes.
-        removed: for each sink that is no longer configured, by name, the number of events that wait for the sink or are
-            its dead letters. A sink without such events is left out.
+        removed: for each sink that is no longer configured, by the name of the sink, the number of events that wait for
+            the sink or are dead letters of the sink. A sink for which the number is 0 is left out.
         alerts: the number of events among `stored` that are alerts of rules.
         actions: the number of events among `stored` that report actions of reactions.
-        receiver_dead: the number of malformed events that are dead letters now. Not counted are those that an operator
-            discarded, and those that a replay turned into events.
+        receiver_dead: the number of malformed events that are dead letters now. Malformed events that an operator
+            discarded, or that could be parsed later, are not counted.
     """
 
     stored: int
@@ -94,7 +94,7 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @property
     def imbalances(self) -> list[str]:
-        """One text for each sink whose numbers do not add up to `stored`; empty if all numbers add up."""
+        """One text for each sink whose counts do not add up to `stored`; empty if the counts of every sink add up."""
         return [
             f"{name}: {total} accounted for, {self.stored} stored"
             for name, sink in self.sinks.items()

@@ -1,9 +1,10 @@
-"""Redelivery: delivers the events of a time range to one sink again. An event whose body was dropped is left out.
+"""Redelivery: delivers the events of a time range to one sink again. An event is not delivered again if the store has
+dropped its body.
 
 Redelivery makes a replay of each event. A replay is a copy of the event that waits for the sink, like a dead letter
-that an operator sends again. In the ledger, the event moves from its place (for example `delivered`) to `waiting`. When
-the sink has answered, the event moves to the place for this answer. So the numbers of the ledger always add up. The
-position of the sink does not change, and the sink gets new events during the redelivery.
+that an operator sends again. In the ledger, the counts of events by place, the event moves from its place (for example
+`delivered`) to `waiting`. When the sink has answered, the event moves to the place for this answer. So the counts of
+the ledger always add up. The position of the sink does not change, and the sink gets new events during the redelivery.
 
 Replays are made in steps. Each step is one transaction, which also stores a checkpoint. So after a crash, the
 redelivery can continue at the checkpoint, and no event gets a second replay.
@@ -26,7 +27,7 @@ _PAUSE = 0.5  # seconds between two checks of how many replays still wait
 
 
 class Range(msgspec.Struct, frozen=True):
-    """A selection of events: those that were received at `since` or later, and before `until`.
+    """A selection of events by their time of receipt: at `since` or later, and before `until`.
 
     Attributes:
         types: the types of the selected events; a `*` stands for any text. Empty for all types.
@@ -62,8 +63,8 @@ class RedeliveryPlan(msgspec.Struct, frozen=True):
             replay them.
         discarded: the number of events left out because an operator has discarded their dead letters.
         filtered: the number of events left out because the sink's settings (`only`, `except`) exclude them.
-        gone: the number of events left out because their bodies were dropped. Their types are not known any more, so
-            this counts events of all types that were received in the range.
+        gone: the number of events left out because their bodies were dropped. The types of these events are not known
+            any more, so the number includes events of all types that were received in the range.
         oldest: when the oldest event with a body was received; None if the store holds no bodies.
     """
 
@@ -80,7 +81,8 @@ class RedeliveryProgress(msgspec.Struct, frozen=True):
     """The progress of a redelivery.
 
     Attributes:
-        taken: the number of replays made so far, including replays made before an interruption.
+        taken: the number of replays (copies of events to send again) made so far, including replays made before an
+            interruption.
         waiting: the number of replays that the sink has not finished.
         waits: a text that says why no replays are made at the moment; empty while replays are made.
     """
@@ -91,7 +93,7 @@ class RedeliveryProgress(msgspec.Struct, frozen=True):
 
 
 class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
-    """The state of a redelivery, as stored after each step. After an interruption, the redelivery continues from it.
+    """The state of a redelivery, as stored after each step. An interrupted redelivery continues from this state.
 
     Attributes:
         after: the `seq` of the last event that was processed (a replay was made of it, or it was left out).
@@ -108,7 +110,7 @@ class RedeliveryCheckpoint(msgspec.Struct, frozen=True):
 
 
 class RedeliveryStore(Protocol):
-    """The part of `store.interface.Store` that a redelivery needs; that class describes the methods."""
+    """The part of `store.interface.Store` that a redelivery needs. `store.interface.Store` describes the methods."""
 
     async def cursor(self, name: str) -> str | None: ...
 
@@ -139,8 +141,8 @@ async def redeliver(
     accepts: Accepts,
     report: Callable[[RedeliveryProgress], None],
 ) -> RedeliveryProgress:
-    """Make replays of the events in `request.range`, wait until the sink has finished them, and return the final
-    progress.
+    """Deliver the events in `request.range` to the sink again. Wait until the sink has finished them, and return the
+    final progress.
 
     If `request.range` is None, continue the redelivery that was interrupted. Call `report` with the progress after each
     step, and repeatedly while waiting for the sink.

@@ -1,4 +1,5 @@
-"""The counts of each rule in each hour: how many alerts it raised, and how many matches raised no alert.
+"""The counts of each rule in each hour: how many alerts the rule raised, and how many matches of the rule raised no
+alert.
 
 The store keeps these counts for 8 days. The bodies of the alerts may be dropped earlier.
 """

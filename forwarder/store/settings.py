@@ -29,7 +29,8 @@ _MAX_NAME = 255 - max(map(len, _SUFFIXES))
 
 
 def real_path(path: Path) -> Path:
-    """Return `path` with all links resolved. SQLite creates its other files beside the real file, not beside a link."""
+    """Return `path` with all links resolved. SQLite creates the WAL and the `-shm` file beside the real file, not
+    beside a link."""
     return Path(os.path.realpath(path))
 
 
@@ -42,14 +43,15 @@ def lock_path(path: Path) -> Path:
 def store_files(path: Path) -> frozenset[Path]:
     """Return the real paths of the store at `path` and of all files that the forwarder writes beside it.
 
-    No other configured file may have one of these paths.
+    No other configured file may have one of the returned paths.
     """
     real = real_path(path)
     return frozenset(Path(f"{real}{suffix}") for suffix in _SUFFIXES)
 
 
 def is_store_file(path: Path, file: Path) -> bool:
-    """Whether `file` is a file of the store at `path`, also if `file` is a link or another name of it."""
+    """Return whether `file` is a file of the store at `path`, or is a link to a file of the store, or is another name
+    of a file of the store."""
     return not identities(file).isdisjoint(identities(*store_files(path)))
 
 

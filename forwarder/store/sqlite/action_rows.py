@@ -1,6 +1,6 @@
 """The table `actions`, which has a row for each action of a reaction.
 
-When an action changes, its row is rewritten as a whole. When an action has ended long ago, its row is dropped.
+When an action changes, its whole row is rewritten. When an action has ended long ago, its row is dropped.
 """
 
 import json
@@ -88,7 +88,8 @@ def mentioning(db: sqlite3.Connection, uuid: str, since: Micros) -> list[Action]
 
 
 def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
-    """See `store.interface.StoreCommands.each_action`. Reads 100 rows per query: a long query blocks checkpoints."""
+    """See `store.interface.StoreCommands.each_action`. Each query reads only 100 rows, because a long query blocks
+    checkpoints."""
     after = 0
     while rows := db.execute(
         "SELECT id, key, action FROM actions WHERE id > ? AND planned_at >= ? ORDER BY id LIMIT ?",
@@ -99,7 +100,8 @@ def each(db: sqlite3.Connection, since: Micros) -> Iterator[Action]:
 
 
 def read(key: str, action: bytes) -> Action:
-    """Decode `action`, the JSON of the row `key`. Raise StoreFormatError if it is damaged or from a newer version."""
+    """Decode `action`, the JSON in the row `key`. Raise StoreFormatError if the JSON is damaged, or was written by a
+    newer version."""
     try:
         return _decode(action)
     except msgspec.MsgspecError as error:
@@ -111,8 +113,8 @@ def read(key: str, action: bytes) -> Action:
 def drop_old(db: sqlite3.Connection, now: Micros, at_least: Micros) -> bool:
     """Drop up to 100 actions that ended long ago. Return whether there may be more actions to drop.
 
-    An action is kept for 30 days, or for `at_least` microseconds if that is longer. The time counts from the last
-    change of the action.
+    An action is kept for 30 days after its last change, or for `at_least` microseconds if `at_least` is longer than 30
+    days.
     """
     dropped = db.execute(
         "DELETE FROM actions WHERE id IN (SELECT id FROM actions WHERE ended = 1 AND planned_at < :before "
@@ -125,7 +127,7 @@ def drop_old(db: sqlite3.Connection, now: Micros, at_least: Micros) -> bool:
 def drop_oldest(db: sqlite3.Connection, now: Micros, at_least: int) -> int:
     """Drop at least `at_least` bytes of actions that ended more than two days ago, oldest first.
 
-    Return the number of dropped bytes. It is smaller than `at_least` if there are not enough such actions.
+    Return the number of dropped bytes. It is smaller than `at_least` if there are not enough old actions.
     """
     freed, ids = 0, []
     rows = db.execute(

@@ -1,7 +1,8 @@
-"""The table `addresses`: the IP addresses from which each user did something. Reactions use it. Old rows are dropped.
+"""The table `addresses`: the IP addresses from which each user did something. Reactions read the table. Old rows are
+dropped.
 
-Only events with a successful outcome count. Otherwise an attacker who tries the passwords of a hundred users from one
-address would make this address look like one that a hundred users share.
+Only events with a successful outcome count. Otherwise an attacker could try the passwords of a hundred users from one
+address, and the address would look as if a hundred users shared it.
 """
 
 import ipaddress
@@ -38,8 +39,8 @@ FIRST: Key = (-1, "", "")
 def record(db: sqlite3.Connection, seen: Mapping[Key, Micros]) -> None:
     """Record in the table which addresses users have used.
 
-    `seen` has the time of the newest event by Okta's clock, for each (id of the org, address, id of the user). The
-    address and the id of the user are those of `Searchable.user_at`. Invalid addresses are ignored.
+    `seen` has a key for each address that a user used: (id of the org, address, id of the user). The value is the time
+    of the newest event with this key, by Okta's clock. Invalid addresses are ignored.
     """
     latest: dict[Key, Micros] = {}
     for (org, spelled, user), at in seen.items():
@@ -69,7 +70,8 @@ def users(db: sqlite3.Connection, org: str, address: str, since: Micros) -> int:
 
 
 class Sweep:
-    """Drops old rows of the table in small steps, on the writer thread. A sweep over all rows begins once an hour."""
+    """Drops old rows of the table `addresses` in small steps, on the writer thread. A sweep over all rows begins once
+    an hour."""
 
     def __init__(self, most_rows: int = _MOST_ROWS) -> None:
         self._most_rows = most_rows

@@ -36,7 +36,7 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE
 def back_up(
     db: sqlite3.Connection, store: Path, target: Path, stop: threading.Event, on_progress: OnProgress
 ) -> Backup:
-    """Copy the store to the new file `target`, check the copy, and return a description of it.
+    """Copy the store to the new file `target`, check the copy, and return a description of the copy.
 
     `db` is a connection that reads the store at the path `store`. Another thread can set `stop` to stop the backup. If
     the backup is stopped or fails, its unfinished file is removed. `on_progress` is called after each 4 MiB.
@@ -114,7 +114,7 @@ def _new_file(target: Path) -> Iterator[Path]:
 
 
 def _is_unfinished_backup(new: Path, head: bytes) -> bool:
-    """Whether the file `new` may be overwritten, because it is the unfinished file of a backup that was killed.
+    """Return whether the file `new` may be overwritten, because it is the unfinished file of a backup that was killed.
 
     `head` has the first bytes of the file. If a lock file is beside `new`, then `new` is a store, which must not be
     overwritten.
@@ -124,7 +124,8 @@ def _is_unfinished_backup(new: Path, head: bytes) -> bool:
 
 @contextlib.contextmanager
 def _interrupted_by(stop: threading.Event, db: sqlite3.Connection) -> Iterator[None]:
-    """Interrupt a query of `db` in the `with` block, by an OperationalError, as soon as `stop` is set."""
+    """As soon as `stop` is set, interrupt the query of `db` that runs in the `with` block. The query then raises an
+    OperationalError."""
     db.set_progress_handler(stop.is_set, 10_000)
     try:
         yield
@@ -184,7 +185,7 @@ def _copy(
 
 
 def _counts(db: sqlite3.Connection) -> dict[str, int]:
-    """Return the number of rows of each table of `db`, by the name of the table."""
+    """Return a dict with the number of rows of each table of `db`, by the name of the table."""
     tables = [name for (name,) in db.execute(_TABLES).fetchall()]
     return {name: db.execute(f'SELECT COUNT(*) FROM "{name}"').fetchone()[0] for name in tables}  # noqa: S608
 

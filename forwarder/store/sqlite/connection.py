@@ -49,7 +49,8 @@ class _WalInUseError(sqlite3.OperationalError):
 
 
 def is_disk_error(error: sqlite3.Error) -> bool:
-    """Whether the cause of `error` is the disk or the file. Otherwise, the cause is a value that was to be written."""
+    """Return whether the cause of `error` is the disk or the file. If not, the cause is a value that could not be
+    written."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DISK_ERRORS
 
 
@@ -64,7 +65,8 @@ class WriteConnection:
     """
 
     def __init__(self, db: sqlite3.Connection, files: OpenFiles, settings: StoreSettings, clock: Clock) -> None:
-        """Take `db` and `files` from `schema.open_store`. `close` closes `db`, but does not unlock `files`."""
+        """Create the object from `db` and `files`, which are the results of `schema.open_store`. The method `close`
+        closes `db`, but does not unlock `files`."""
         self._db: sqlite3.Connection | None = db
         self._files = files
         self._path = real_path(settings.path)
@@ -86,7 +88,7 @@ class WriteConnection:
 
         Raises:
             StoreMovedError: the open files were moved or replaced, so the next start of the forwarder would not open
-                them. What was committed to them may then be lost. The caller must call `abandon`.
+                them. The commit may be lost. The caller must call `abandon`.
             sqlite3.Error: nothing was committed. If `is_disk_error(error)`, the caller must call `recover`.
             Exception: `operation` raised this exception, and nothing was committed.
         """
@@ -119,12 +121,14 @@ class WriteConnection:
         return result, tx.stored
 
     def check_files(self) -> None:
-        """Raise StoreMovedError if the next start would open other files, or could not read and write these files."""
+        """Raise StoreMovedError if the next start of the forwarder would open files other than the open files, or could
+        not read and write the open files."""
         self._files.check_all()
         self._checked_at = time.monotonic()
 
     def abandon(self) -> None:
-        """Close the connection, because the files were moved. Before that, checkpoint the WAL if that is safe.
+        """Close the connection, because the files were moved. If it is safe to checkpoint the WAL, checkpoint it before
+        closing.
 
         After the checkpoint, the main file contains every event without the WAL. So an operator can put the main file
         back, or use it where it is.
@@ -134,7 +138,8 @@ class WriteConnection:
         self.close()
 
     def recover(self, error: sqlite3.Error) -> None:
-        """Close the connection after `error`. The next transaction opens it again. If the disk is full, do nothing."""
+        """Close the connection because of `error`. The next transaction opens it again. If `error` says that the disk
+        is full, do nothing."""
         if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
             had_wal = self.wal.exists()
             self.close()
@@ -178,7 +183,8 @@ class WriteConnection:
             db.execute(f"PRAGMA busy_timeout = {schema.BUSY_TIMEOUT}")
 
     def _count_again(self, db: sqlite3.Connection) -> None:
-        """Make the next commit raise SQLite's change counter again, because the WAL was checkpointed."""
+        """Make the next commit increase SQLite's change counter, because the WAL was checkpointed since the last
+        increase."""
         self._files.was_checkpointed = False
         # SQLite would add 1 to the counter in its cached copy of the first page. So make SQLite drop its cache, and
         # read the page from the file.
@@ -189,7 +195,8 @@ class WriteConnection:
         """Open the connection again after it was closed, for example after an I/O error. Return the connection.
 
         After a failed commit, the WAL may contain frames that are not on disk. If a later commit were appended to these
-        frames, a power cut could lose the later commit as well. So this first checkpoints and truncates the WAL.
+        frames, a power cut could lose the later commit as well. So the method checkpoints and truncates the WAL before
+        anything is written.
         """
         self._is_counted = False
         db = schema.connect_writer(self._path)
@@ -207,7 +214,8 @@ class WriteConnection:
 
 
 class Reader:
-    """Runs queries one at a time, on a thread and a connection of its own. The connection never checkpoints the WAL."""
+    """Runs queries one at a time. Each Reader has its own thread and its own connection. The connection never
+    checkpoints the WAL."""
 
     def __init__(self, path: Path, files: OpenFiles, name: str) -> None:
         self._path = path
@@ -233,7 +241,8 @@ class Reader:
             raise schema.to_store_error(self._path, error) from error
 
     def _check_files(self) -> None:
-        """Close the new connection and raise StoreMovedError if the files were moved: it may read another store."""
+        """If the files were moved, close the new connection and raise StoreMovedError, because the connection may read
+        another store."""
         try:
             self._files.check()
         except StoreMovedError:

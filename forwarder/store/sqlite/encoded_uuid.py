@@ -1,11 +1,12 @@
 """The encoding of a uuid in the store: 16 bytes that begin with the time of the uuid.
 
-Okta's event ids are uuids of version 1, which contain a time. Their text begins with the part of the time that changes
-fastest. So with the text as the key, each new row would go to another page of the B-tree. With the encoded key, new
-rows go to the same page.
+Okta's event ids are uuids of version 1, which contain a time. The text of such a uuid begins with the part of the time
+that changes fastest. So if the text were the key, new rows would go to different pages of the B-tree. With the encoded
+key, consecutive new rows go to one page.
 
-Only a uuid in the canonical lower-case spelling is encoded. Any other id is stored as text. Two different ids never
-have the same key: SQLite never treats a BLOB as equal to a TEXT, and `decode_uuid(encode_uuid(x)) == x` for every x.
+Only a uuid in the canonical lower-case spelling is encoded. An id with another spelling is stored as text. Two
+different ids never have the same key: SQLite never treats a BLOB as equal to a TEXT, and `decode_uuid(encode_uuid(x))
+== x` for every x.
 """
 
 import re

@@ -4,10 +4,11 @@ The log is divided into blocks of 1,024 events. For each complete block, the ind
 uuids, types and users of the block's events. A search reads only the blocks that may have a match, and the blocks
 without a row.
 
-The rows of the index are written in small steps between commits, and not in the commit that stores the events. So a
-POST does not wait for the index.
+The commit that stores events does not write the index. The rows of the index are written later, in small steps between
+commits. So a POST does not wait for the index.
 
-This module also reads from the events which user did something from which address. Reactions need the addresses.
+This module also extracts the acting user and the IP address from each event, because reactions need to know the
+addresses of each user.
 """
 
 import bisect
@@ -136,9 +137,10 @@ def searchable(body: bytes) -> Searchable | None:
 
 
 def searchable_from(event: Event) -> Searchable | None:
-    """Return the same as `searchable(event.body)`, but use the fields that `event` has in memory if possible.
+    """Return the result of `searchable(event.body)`, computed from the fields that `event` has in memory, if it has
+    them.
 
-    This takes a third of the time, because the body is not decoded again.
+    This takes a third of the time of `searchable`, because the body is not decoded again.
     """
     essentials = event.essentials
     if essentials is None or event.event_type == ACTION_EVENT_TYPE:
@@ -172,7 +174,7 @@ def type_key(event_type: str) -> int:
 
 
 def user_key(user: str) -> int:
-    """Return the hash of `user`, an id or a login, for the index. It is the same for upper and lower case."""
+    """Return the hash of `user`, an id or a login, for the index. The case of the letters does not change the hash."""
     return zlib.crc32(b"u" + user.lower().encode(errors="replace"))
 
 
@@ -187,8 +189,9 @@ class AddedEvent(msgspec.Struct, gc=False):
 class Indexer:
     """Writes the rows of the event index and of the table `addresses` in small steps, on the writer thread.
 
-    The writer thread passes each event to `add` after the commit. After a start of the forwarder, and after a failed
-    step, there are events that `add` did not get. The indexer reads these events from the store.
+    The writer thread passes each event to `add` after the commit. But after a start of the forwarder, and after a
+    failed step, the store has events that were not passed to `add` of this object. The method `step` reads them from
+    the store.
     """
 
     def __init__(self) -> None:
@@ -207,7 +210,8 @@ class Indexer:
     def add(self, added: Iterable[AddedEvent]) -> None:
         """Add `added`, the events of the last commits in order of `seq`, to the block in memory. Write nothing yet.
 
-        If events before `added` are missing in memory, ignore `added`: `step` reads all these events from the store.
+        If the events just before `added` are not in memory, ignore `added`. The method `step` then reads the missing
+        events and `added` from the store.
         """
         for stored in added:
             if self._last_seq == stored.seq - 1:
@@ -218,7 +222,7 @@ class Indexer:
         """Read up to 256 events that `add` did not get. Then write the rows of complete blocks, and the addresses.
 
         Return whether there may be more events to read now. If the transaction of this step fails, the caller must
-        create a new indexer, because this indexer would not write the same rows again.
+        create a new indexer, because this indexer would not write the lost rows again.
         """
         oldest, last_block, stored = db.execute(
             "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(block) FROM event_index), stored FROM counters"
@@ -262,7 +266,7 @@ class Indexer:
 class _Block:
     """The texts of the events of one block, in memory until the block is complete.
 
-    The texts are hashed when the block is complete, so that a repeated text is hashed once. This takes half the time.
+    The texts are hashed when the block is complete, so that a repeated text is hashed only once. This halves the time.
     """
 
     def __init__(self) -> None:
@@ -286,7 +290,7 @@ def candidates(
     """Yield the ranges (first `seq`, last `seq`) of events that may contain a match, the newest range first.
 
     An event matches if it has all of the hashes `keys`, and was published at `since` or later and at `until` or
-    earlier. If `since` or `until` is None, there is no such limit.
+    earlier. If `since` or `until` is None, it does not limit the time.
     """
     first, last = db.execute(
         "SELECT (SELECT MIN(seq) FROM events), (SELECT MAX(seq) FROM events)"  # one SELECT would read all rows

@@ -1,5 +1,6 @@
 # ruff: noqa: S608 - statements are built from constants; every value is a parameter
-"""The queries of `forwarder find`: they find events, and the place of each event for each sink."""
+"""The queries of `forwarder find`. They find events, and the place (such as `delivered` or `waiting`) of each event for
+each sink."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -86,8 +87,8 @@ def _is_by(user: str, body: bytes) -> bool:
 def _by_uuid(db: sqlite3.Connection, search: Search) -> Iterator[Life]:
     """Yield, for each org, the event with the uuid `search.uuid`, if the store knows this uuid.
 
-    The event is read from the log. If its body was dropped there, the event is read from a dead letter. If there is no
-    dead letter either, the result has only what the table `known` says about the event.
+    The event is read from the log. If the log no longer has the event, it is read from a dead letter. If the event has
+    no dead letter either, the result has only what the table `known` says about the event.
     """
     assert search.uuid is not None
     key = encode_uuid(search.uuid)
@@ -220,7 +221,7 @@ def _alerts(db: sqlite3.Connection, life: Life) -> list[RelatedAlert]:
 
 
 def _actions(db: sqlite3.Connection, life: Life) -> list[RelatedAction]:
-    """Return up to 100 actions that the event or alert `life` led to, in order of their planning."""
+    """Return up to 100 actions that the event or alert `life` led to, in the order in which the actions were planned."""
     since = life.received_at if life.received_at is not None else life.stored_at or 0
     found = action_rows.mentioning(db, life.uuid, since - _SKEW)
     return [

@@ -70,7 +70,8 @@ class FileLock:
         os.ftruncate(self._descriptor, len(pid))
 
     def release(self) -> None:
-        """Release the lock. The lock file stays. Without it, two processes could lock two files of this name."""
+        """Release the lock. The lock file is not removed. If it were removed, two processes could each lock a different
+        file with this name."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

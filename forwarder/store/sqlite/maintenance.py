@@ -39,11 +39,12 @@ class Maintenance:
 
     @property
     def due(self) -> float:
-        """The time of `time.monotonic()` at which the next step is due."""
+        """The time when the next step is due, in seconds of `time.monotonic()`."""
         return min(self._next_prune, self._next_index)
 
     def postpone(self, seconds: float) -> None:
-        """Do no step for the next `seconds`. Otherwise the writer thread would repeat a failed step in a busy loop."""
+        """Do no step for the next `seconds`. Without this pause, the writer thread would repeat a failed step in a busy
+        loop."""
         later = time.monotonic() + seconds
         self._next_prune, self._next_index = max(self._next_prune, later), max(self._next_index, later)
 
@@ -108,7 +109,8 @@ class Maintenance:
             )
 
     def _step(self, step: Operation[bool]) -> bool:
-        """Run `step` and commit it. Return whether it left work; False if it failed."""
+        """Run `step` in a transaction, and commit it. Return whether `step` has more work to do; False if `step`
+        failed."""
         try:
             return self._connection.transact(step)[0]
         except (sqlite3.Error, StoreMovedError) as error:
@@ -122,7 +124,8 @@ class Maintenance:
             return False
 
     def _report(self, error: StoreError) -> None:
-        """Log `error`, unless the same error was logged before: a step may fail with it every few seconds."""
+        """Log `error`, unless an equal error was logged before, because a step may fail with one error every few
+        seconds."""
         if str(error) not in self._reported:
             self._reported.add(str(error))
             _logger.error(

@@ -1,7 +1,7 @@
-"""Detects that another program moved, removed, replaced, overwrote or truncated the open files of the store.
+"""Detects when another program moves, removes, replaces, overwrites or truncates the open files of the store.
 
 SQLite does not notice such a change, and continues to write to the files that it has open. But the next start of the
-forwarder opens the files that are at the configured path then, so it would not find these commits.
+forwarder opens the files that are then at the configured path, so it would not find what SQLite wrote after the change.
 """
 
 import fcntl
@@ -35,15 +35,16 @@ class OpenFiles:
 
     Attributes:
         was_checkpointed: whether a check found that a commit or another process has checkpointed the WAL. The caller
-            that handles this sets it to False.
+            handles the checkpoint, and then sets the attribute to False.
         wal: the path of the WAL.
 
     The lock is on the inode of the main file. So it also works if two processes open the store under different names,
     and therefore use different lock files.
 
-    No other code of this process may open and close the main file or the `-shm` file: when a process closes a file,
-    POSIX drops all its locks on that file, also those of SQLite. Any other program that reads the store would then
-    remove the WAL although this process still writes to it, and later commits would be lost.
+    No other code of this process may open and close the main file or the `-shm` file. When a process closes a file,
+    POSIX drops all locks of the process on the file, including the locks of SQLite. Without the locks of SQLite,
+    another program that reads the store would remove the WAL although this process still writes to the WAL, and later
+    commits would be lost.
     """
 
     def __init__(self, path: Path) -> None:
@@ -94,7 +95,8 @@ class OpenFiles:
             os.close(before)
 
     def closed(self) -> None:
-        """Forget the state of the WAL and the `-shm` file if SQLite removed them, with its last connection."""
+        """Forget the state of the WAL and the `-shm` file if SQLite removed the two files when its last connection was
+        closed."""
         if not self.wal.exists():
             self._states.pop(_WAL, None)
             self._states.pop(_SHM, None)
@@ -103,7 +105,7 @@ class OpenFiles:
     def truncating(self) -> Iterator[None]:
         """Allow the `with` block to checkpoint and truncate the WAL.
 
-        Checks of other threads wait until the block ends. Without this lock, they could report that another program
+        Checks in other threads wait until the block ends. Otherwise the checks could report that another program
         truncated the WAL.
         """
         with self._lock:
@@ -116,7 +118,8 @@ class OpenFiles:
         """Check that no other program moved, replaced, overwrote or truncated the main file or the WAL. Takes 10 µs.
 
         Raises:
-            StoreMovedError: another program did so. The next start of the forwarder would not find the newest commits.
+            StoreMovedError: another program changed one of the files. The next start of the forwarder would not find
+                the newest commits.
         """
         with self._lock:
             real = self._next_path()
@@ -124,7 +127,8 @@ class OpenFiles:
             self._check(real, _WAL)
 
     def check_all(self) -> None:
-        """Do the same as `check`, also for the `-shm` file. Check also that this user may read and write all files.
+        """Check the main file, the WAL and the `-shm` file as `check` does. Also check that this user may read and
+        write all three files.
 
         Raises:
             StoreMovedError: a check failed.
@@ -138,11 +142,12 @@ class OpenFiles:
 
     @property
     def may_checkpoint(self) -> bool:
-        """Whether it is safe to checkpoint the open WAL into the open main file. The two files may have been moved.
+        """Whether it is safe to checkpoint the open WAL into the open main file. It stays safe if the two files were
+        moved.
 
-        False if one of the two was truncated, overwritten or replaced by another file: the next start might then
-        combine the main file with a WAL that belongs to another file. But if the WAL was replaced by an empty file, it
-        is safe.
+        It is not safe if one of the two files was truncated, overwritten or replaced by another file: the next start
+        might then combine the main file with a WAL that belongs to another file. Exception: it is safe if the WAL was
+        replaced by an empty file.
         """
         real = self._next_path()
         store, wal = self._change(real, _STORE), self._change(real, _WAL)
@@ -180,10 +185,11 @@ class OpenFiles:
         return change
 
     def _has_all_frames(self, wal: str) -> bool:
-        """Whether the WAL, which became shorter, still has all frames that the header of the `-shm` file counts.
+        """Return whether `wal`, a WAL that became shorter, still has all frames that the header of the `-shm` file
+        counts.
 
-        If so, no commit was lost: another process has checkpointed the WAL, for example the program `sqlite3` by
-        `PRAGMA wal_checkpoint(TRUNCATE)`. After that, the header counts no frames.
+        If so, no commit was lost: another process has checkpointed the WAL. The program `sqlite3` does this by `PRAGMA
+        wal_checkpoint(TRUNCATE)`, for example. After a checkpoint that truncates, the header counts no frames.
 
         The formats of both files: https://sqlite.org/walformat.html
         """
@@ -200,7 +206,7 @@ class OpenFiles:
             return set(salts) == {salt} and os.fstat(file.fileno()).st_size >= 32 + frames * size
 
     def _rewritten(self, before: _FileState, now: _FileState) -> "_Change | None":
-        """Return how the content of the main file was changed without SQLite; None if only SQLite changed it."""
+        """Return how a program other than SQLite changed the content of the main file; None if only SQLite changed it."""
         if now == before:
             return None
         header = self._read_header()

@@ -83,7 +83,7 @@ def _record_settlement(  # noqa: PLR0913  # a row has as many columns
     """Record for `forwarder find` that `sink` has now finished the events with a `seq` from `before` + 1 to `last`.
 
     `filtered` has the `seq` numbers of the events that the sink's settings exclude. `unattributed` is the number of
-    events that the sink rejected without saying which events. `skipped` says that the sink never gets any of the
+    events that the sink rejected without saying which events. `skipped` is True if the sink never gets any of the
     events.
     """
     if last > before:
@@ -121,12 +121,12 @@ def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
 def settle(tx: Transaction, sink: str, settlement: Settlement, *, again: bool = False) -> None:
     """Store the results `settlement` of `sink`; see `core.ports.EventLog.settle`.
 
-    `again` says that an earlier call with the same settlement reported an error. If the earlier call was committed
+    `again` is True if an earlier call with `settlement` reported an error. If the earlier call was committed
     nevertheless, this call does nothing.
 
     Raises:
-        ValueError: the numbers of the settlement contradict each other. If they were stored, an event would be lost or
-            counted twice.
+        ValueError: the sink is not attached; or the numbers of `settlement` contradict each other, so an event would be
+            lost or counted twice.
     """
     row = tx.db.execute("SELECT seq FROM positions WHERE sink = ? AND attached", (sink,)).fetchone()
     if row is None:
@@ -157,7 +157,7 @@ def settle(tx: Transaction, sink: str, settlement: Settlement, *, again: bool = 
 
 
 def _is_committed(tx: Transaction, sink: str, settlement: Settlement, *, position: int) -> bool:
-    """Whether `settlement` of `sink` was committed already. `position` is the current position of the sink.
+    """Return whether `settlement` of `sink` was committed already. `position` is the current position of the sink.
 
     It is enough to check one part of the settlement, because a transaction is committed as a whole or not at all.
     """
@@ -276,8 +276,8 @@ def commit_rules(
     """See `store.interface.Store.commit_rules`. A sighting replaces the stored sighting of the same user, kind and
     value.
 
-    If the store already has the position of `batch`, an earlier call was committed although it reported an error. Then
-    `held_back` is not counted again.
+    If the store already has the cursor of `batch`, an earlier call was committed although it reported an error. In this
+    case, `held_back` is not counted again.
     """
     if batch.cursor is not None and queries.cursor(tx.db, batch.cursor[0]) == batch.cursor[1]:
         held_back = NONE

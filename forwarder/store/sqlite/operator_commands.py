@@ -1,4 +1,4 @@
-"""The methods by which the commands of an operator use an SQLite store.
+"""The methods with which the commands of an operator use an SQLite store.
 
 A command that reads opens the store itself. But only one process may write to a store. So a command that writes sends a
 request to the running forwarder. If no forwarder runs, the command opens the store and writes to it.
@@ -49,9 +49,9 @@ def _errors(path: Path) -> Iterator[None]:
 
 
 class SqliteTail:
-    """The `store.interface.Tail` of one connection; that class describes the methods.
+    """Implements `store.interface.Tail` with one connection. The interface describes the methods.
 
-    Each query is a transaction of its own. So a tail that stays open prevents no checkpoint between two queries.
+    Each query is a transaction of its own. So an open tail does not prevent checkpoints between two queries.
     """
 
     def __init__(self, db: sqlite3.Connection, path: Path) -> None:
@@ -72,7 +72,7 @@ class SqliteTail:
 
 
 class SqliteCommands:
-    """The `store.interface.StoreCommands` of an SQLite store; that class describes the methods."""
+    """Implements `store.interface.StoreCommands` for an SQLite store. The interface describes the methods."""
 
     def __init__(self, settings: StoreSettings, clock: Clock) -> None:
         self._settings = settings

@@ -15,7 +15,7 @@ from forwarder.store.sqlite.sink_log import Notifier
 
 
 class SqliteView:
-    """The `store.interface.StoreView` of an SQLite store; that class describes the methods.
+    """Implements `store.interface.StoreView` for an SQLite store. The interface describes the methods.
 
     The view has a connection of its own, so that a slow query of an operator does not delay other queries.
     """

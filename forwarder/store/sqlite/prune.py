@@ -33,7 +33,7 @@ def _settled(db: sqlite3.Connection) -> int:
 def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
     """Drop at least `at_least` bytes of bodies of events that all attached sinks have finished, oldest first.
 
-    Return the number of dropped bytes. It is smaller than `at_least` if there are not enough such events.
+    Return the number of dropped bytes. It is smaller than `at_least` if there are not enough finished events.
     """
     freed = last = 0
     rows = db.execute("SELECT seq, LENGTH(body) FROM events WHERE seq <= ? ORDER BY seq", (_settled(db),))
@@ -116,10 +116,10 @@ class Pruner:
         return last is not None and (bool(in_future) or last == rows[-1][0])
 
     def _forget_ids(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Drop old uuids, except the uuids of events whose bodies the store holds.
+        """Drop old uuids. Keep the uuid of each event whose body the store holds.
 
-        If the store dropped such a uuid, a late copy of the event would be stored as a second event. Return whether
-        there may be more uuids to drop now.
+        If the store dropped the uuid of an event whose body it holds, a late copy of the event would be stored as a
+        second event. Return whether there may be more uuids to drop now.
         """
         if self._swept is not None and abs(now - self._swept) < self._interval:
             return False

@@ -70,7 +70,8 @@ def alerts_after(db: sqlite3.Connection, after: int, limit: int) -> list[StoredE
 
 
 def first_received(db: sqlite3.Connection, first: int, last: int, at: Micros) -> int:
-    """Return the first `seq` from `first` to `last` that was received at `at` or later; `last + 1` if there is none.
+    """Return the first `seq` from `first` to `last` whose event was received at `at` or later; `last + 1` if there is
+    no such event.
 
     The result is approximate, because it is a binary search and the events are not sorted exactly by the time when they
     were received. See `RECEIPT_SLACK`.
@@ -96,7 +97,8 @@ def received_since(db: sqlite3.Connection, at: Micros) -> int:
 
 
 def replays(db: sqlite3.Connection, sink: str, limit: int, max_bytes: int) -> list[StoredEvent]:
-    """See `core.ports.EventLog.replays`. At most `max_bytes` of bodies are returned, but at least one event."""
+    """See `core.ports.EventLog.replays`. The bodies of the returned events have at most `max_bytes` bytes together.
+    Exception: the first event is always returned."""
     rows = db.execute(
         "SELECT seq, org, uuid, event_type, published, received_at, via, envelope_id, body "
         "FROM dead_letters WHERE sink = ? AND state = 'replaying' ORDER BY id LIMIT ?",
@@ -154,9 +156,9 @@ def snapshot(db: sqlite3.Connection) -> Iterator[None]:
 def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
     """Return the ledger of the store at `path`.
 
-    With `exact`, count the waiting events one by one. This is slow, but if a row of an event was lost, the ledger does
-    not add up. Without `exact`, compute the number of waiting events from the first and the last `seq`. This is fast,
-    but does not notice a lost row.
+    If `exact` is True, count the waiting events one by one. This is slow, but shows a lost row of an event, because the
+    counts of the ledger then do not add up. If `exact` is False, compute the number of waiting events from the first
+    and the last `seq`. This is fast, but does not show a lost row.
     """
     with snapshot(db):
         stored, duplicates, rejected, alerts, actions = db.execute(
@@ -284,7 +286,7 @@ def _parameters(which: DeadLetterSelection) -> dict[str, str | int | None]:
 
 
 def _clamped(number: int) -> int:
-    """Return `number`; if SQLite cannot hold it, return the nearest integer that SQLite can hold."""
+    """Return `number`, or the nearest integer that SQLite can store if SQLite cannot store `number`."""
     return max(-_INTEGER, min(number, _INTEGER))
 
 

@@ -1,4 +1,5 @@
-"""The queries and the operation of a redelivery: they find the events of a range, and make replays of these events."""
+"""The queries and the operation of a redelivery. The queries find the events of a range. The operation makes replays of
+the found events: copies that wait to be sent to the sink again."""
 
 import sqlite3
 from collections import Counter
@@ -47,8 +48,8 @@ def plan(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts) -> 
 def step(
     db: sqlite3.Connection, chosen: Range, accepts: Accepts, *, after: int, last: int, limit: int
 ) -> tuple[list[int], int]:
-    """See `store.interface.Store.redelivery_step`. One call checks up to 2,000 events, so it may return fewer than
-    `limit` events although there are more."""
+    """See `store.interface.Store.redelivery_step`. One call checks at most 2,000 events, so it may return fewer than
+    `limit` events although the range has more events."""
     seqs: list[int] = []
     matches = _Matches(chosen, accepts)
     rows = db.execute(
@@ -103,15 +104,16 @@ def waiting(db: sqlite3.Connection, sink: str) -> int:
 
 
 def _counter_name(place: str, seq: int, skipped: int, counters: dict[str, int]) -> str | None:
-    """Return the name of the sink's counter that must be lowered by 1 when the event `seq` becomes a replay.
+    """Return the name of the counter of the sink that must be reduced by 1 when a replay of the event `seq` is made.
 
-    `counters` has the counters `delivered`, `skipped` and `filtered`. Return the counter of the event's `place`. If
-    this counter is 0, return another counter that is not 0; if all counters are 0, return None, and make no replay. The
-    counter can be too low because of unattributed rejections: such an event has the place `delivered`, but no counter
-    counts it.
+    `counters` has the counters `delivered`, `skipped` and `filtered`. The result is the counter of `place`, the event's
+    place. If the counter of `place` is 0, the result is another counter that is not 0. If all counters are 0, the
+    result is None, and no replay may be made. A counter can be too low, because an event that the sink rejected without
+    naming it has the place `delivered`, but is not counted in `delivered`.
 
-    The place `finished` means that an older version settled the event, and did not record the place. Then assume
-    `skipped` if the event is one of the first `skipped` events of the log, and otherwise `delivered`.
+    The place `finished` means that an older version of the forwarder did not record how the event was finished. In this
+    case, the function assumes the place `skipped` for the first `skipped` events of the log, and `delivered` for later
+    events.
     """
     if place == "finished":
         place = "skipped" if seq <= skipped else "delivered"
@@ -187,8 +189,8 @@ def _count(db: sqlite3.Connection, sink: str, chosen: Range, accepts: Accepts, f
 def _count_dropped(db: sqlite3.Connection, chosen: Range, oldest: Micros | None, dropped: int) -> int:
     """Return the number of events of the range `chosen` whose bodies were dropped.
 
-    Events whose uuids were dropped too are not counted, because the store knows nothing about them any more. The types
-    of `chosen` are ignored, because the types of the events were dropped.
+    An event is not counted if its uuid was dropped too, because the store then knows nothing about the event any more.
+    The types of `chosen` are ignored, because the types of the dropped events are not known.
 
     `oldest` is the time when the oldest event with a body was received; None if the store holds no bodies. `dropped` is
     the number of bodies that were ever dropped.

@@ -1,7 +1,7 @@
 """Creates, checks, migrates and opens the store's file.
 
-The checks only read the file, and come before the first write. So a file that is not a store of the forwarder, or that
-has a newer version, is never changed.
+The checks only read the file, and run before the first write. So the forwarder never changes a file that is not its
+store, or that a newer version has written.
 """
 
 import os
@@ -119,7 +119,7 @@ def open_writer(path: Path, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
 def connect_writer(path: Path) -> sqlite3.Connection:
     """Return a connection that writes to the existing store `path`. Raise sqlite3.Error if it cannot be opened.
 
-    This does not check the file. So call it only for a file that was checked before.
+    This function does not check the file, so the caller must have checked the file before.
     """
     db = _connect(_uri(path, "rw"))
     try:
@@ -136,7 +136,7 @@ def connect_writer(path: Path) -> sqlite3.Connection:
 def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STEPS) -> sqlite3.Connection:
     """Return a connection that only reads, and never checkpoints. It works with and without a running forwarder.
 
-    `live` says whether this process also writes to the store. The store must have the version `version_of(steps)`.
+    `live` is True if this process also writes to the store. The store must have the version `version_of(steps)`.
 
     Raises:
         StoreFormatError: the file is not a store, is damaged, or has another version.
@@ -162,7 +162,7 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
 
 
 def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
-    """Return a StoreError that explains the `error` that SQLite raised for the store at `path`."""
+    """Return a StoreError that explains `error`, which SQLite raised for the store at `path`."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     # If SQLite cannot create or enlarge its WAL or `-shm` file because the disk is full, it reports only an I/O error.
     if code == sqlite3.SQLITE_FULL or (code in _AMBIGUOUS and safe_files.is_full(path.parent)):

@@ -1,4 +1,4 @@
-"""The table `sightings`: what each user was seen with. Old rows are dropped."""
+"""The table `sightings`: the values, such as countries, with which each user was seen. Old rows are dropped."""
 
 import json
 import sqlite3
@@ -33,7 +33,8 @@ def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sight
 def drop_old(db: sqlite3.Connection, after: Key, now: Micros) -> Key:
     """Check the 250 rows after the key `after`, and drop the old ones among them.
 
-    Return the key to pass as `after` to the next call. At the end of the table, this is `FIRST`.
+    Return the key that the caller must pass as `after` to the next call. At the end of the table, the returned key is
+    `FIRST`.
     """
     rows = db.execute(
         "SELECT org, user, kind, value, last FROM sightings WHERE (org, user, kind, value) > (?, ?, ?, ?) "

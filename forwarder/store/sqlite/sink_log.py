@@ -65,7 +65,7 @@ class Notifier:
 
 
 class SinkLog:
-    """The `core.ports.EventLog` of one sink; that class describes the methods."""
+    """Implements `core.ports.EventLog` for one sink. The interface describes the methods."""
 
     def __init__(self, sink: str, reader: Reader, writer: Writer, notifier: Notifier) -> None:
         self._sink = sink
@@ -80,10 +80,11 @@ class SinkLog:
         return await self._reader.run(partial(queries.read, after=after, limit=limit, max_bytes=max_bytes))
 
     async def replays(self, *, limit: int) -> list[StoredEvent]:
-        """See `core.ports.EventLog.replays`. The bodies have at most 8 MiB together, but one event is always returned.
+        """See `core.ports.EventLog.replays`. The bodies of the returned events have at most 8 MiB together. Exception:
+        the first event is always returned.
 
-        If the store cannot read the dead letters because it is damaged, log an error and return an empty list. So the
-        sink still gets the events of the log.
+        If the dead letters cannot be read because the store is damaged, log an error and return an empty list, so that
+        the sink still gets the events of the log.
         """
         query = partial(queries.replays, sink=self._sink, limit=limit, max_bytes=_REPLAY_BYTES)
         try:

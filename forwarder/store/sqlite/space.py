@@ -1,4 +1,4 @@
-"""Computes how much space of `store.max_size` events may use, and makes the error for an append that does not fit."""
+"""Computes how much of `store.max_size` events may use, and creates the error for an append that does not fit."""
 
 import math
 
@@ -29,7 +29,7 @@ def on_disk(size: int) -> int:
 
 
 def reserve(max_size: int) -> int:
-    """Return the number of bytes that are reserved for changes of stored actions, of a store with `max_size` bytes."""
+    """Return how many of the `max_size` bytes of a store are reserved for changes of stored actions."""
     return min(_ACTION_BYTES, max_size // 16)
 
 
@@ -41,7 +41,8 @@ def room(max_size: int) -> int:
 def full_error(need: int, max_size: int) -> StoreFullError:
     """Return the error to raise if `need` bytes on disk are needed, but the store has not enough space.
 
-    It is a StoreTooSmallError if the store cannot have enough space even when all sinks have finished all events.
+    The error is a StoreTooSmallError if the store would not have enough space even if all sinks had finished all
+    events.
     """
     if need <= _MAX_BATCH_SHARE * room(max_size):
         return StoreFullError(

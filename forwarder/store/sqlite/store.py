@@ -40,7 +40,7 @@ _POLL_INTERVAL = 0.05  # seconds between two checks of the deadlines, so a timeo
 
 
 class SqliteStore:
-    """The `store.interface.Store` in an SQLite file; that class describes the methods."""
+    """Implements `store.interface.Store` with an SQLite file. The interface describes the methods."""
 
     def __init__(
         self,
@@ -262,7 +262,8 @@ class Deadlines:
     """The timeouts of appends, checked by one timer. A timer for each append would take 5 % of the time of a POST."""
 
     def __init__(self, on_expired: Callable[[asyncio.Future[Any], float], None]) -> None:
-        """Set the callback for late futures. It gets the future and its timeout in seconds."""
+        """Set the callback for a future that is not done when its timeout ends. The callback gets the future and the
+        timeout in seconds."""
         self._on_expired = on_expired
         self._loop = asyncio.get_running_loop()
         self._watched: dict[
@@ -284,7 +285,8 @@ class Deadlines:
         self._watched.pop(future, None)
 
     def _check(self) -> None:
-        """Call `on_expired` for each late future. Stop watching late futures and futures that are done."""
+        """Call `on_expired` for each future whose timeout has ended. Stop watching these futures and the futures that
+        are done."""
         now = self._loop.time()
         for future, (deadline, seconds) in list(self._watched.items()):
             if future.done():

@@ -26,7 +26,8 @@ for each statement, and getting the GIL back from the event loop takes longer th
 
 
 def _insert(table: str, columns: int) -> dict[int, str]:
-    """Return INSERT statements for `table` by their number of rows, one for each number in `_LENGTHS`.
+    """Return a dict of INSERT statements for `table`: for each number in `_LENGTHS`, a statement that inserts this
+    number of rows.
 
     Each row has `columns` values.
     """
@@ -75,7 +76,8 @@ class _NoCountersError(sqlite3.DatabaseError):
 
 
 class Transaction:
-    """A transaction of the writer thread, in which a group of operations runs. All of it is committed, or nothing.
+    """A transaction of the writer thread, in which a group of operations runs. Either the whole transaction is
+    committed, or nothing.
 
     Attributes:
         db: the writer's connection, inside the transaction.
@@ -200,7 +202,7 @@ class Transaction:
         return keys, new
 
     def _add_ids(self, keys: Sequence[tuple[Any, ...]]) -> list[bool]:
-        """Insert `keys` into `known`. Return a bool for each of them: True if its event is new."""
+        """Insert `keys` into the table `known`. Return a bool for each key: True if the event with this key is new."""
         try:
             # If an event is known already, SQLite rolls back this whole statement, but nothing else of the transaction.
             self.db.execute(_INSERT_IDS[len(keys)], [*chain.from_iterable(keys)])
@@ -225,18 +227,18 @@ class Transaction:
         self.db.executemany("DELETE FROM awaited WHERE org = ? AND uuid = ?", (row[:2] for row in copies))
 
     def _named(self, keys: set[tuple[int, bytes | str]], events: Sequence[Event]) -> tuple[str, ...]:
-        """Return the uuids of the events in `events` that came from the System Log and have their key in `keys`."""
+        """Return the uuids of those events in `events` that came from the System Log and whose keys are in `keys`."""
         of_log = (event for event in events if event.source is Source.LOG)
         return tuple(event.uuid for event in of_log if self._key(event) in keys)
 
     def _count_copies(self, source: Source, rows: Sequence[_Known]) -> set[tuple[int, bytes | str]]:
         """Count `rows` as copies from `source` of events that the store knows already.
 
-        A copy from the System Log differs if its digest is not equal to the digest of the stored event. The store
-        records this as well.
+        A copy from the System Log differs if its digest is not equal to the digest of the stored event. The store also
+        records that a copy differs.
 
-        Return the keys (id of the org, encoded uuid) of events whose first copy from the System Log is in `rows` and
-        differs.
+        Return the keys (id of the org, encoded uuid) of those events whose first copy from the System Log is in `rows`
+        and differs.
         """
         copies = Counter(row[:2] for row in rows)
         digests = {row[:2]: row[4] for row in rows} if source is Source.LOG else {}
@@ -251,7 +253,7 @@ class Transaction:
         return differing
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
-        """Store the malformed event `element` as a dead letter of the receiver."""
+        """Store the malformed event `element` as a dead letter of the hook receiver, not of a sink."""
         self.reserve_space(len(element.body) + len(element.detail) + prune.ROW_BYTES)
         self.rejected += 1
         self.db.execute(
@@ -274,7 +276,7 @@ class Transaction:
     def with_reserve(self) -> Iterator[None]:
         """Allow the `with` block to use the space that is reserved for changes of actions.
 
-        Because of this reserve, an action can be undone in time even if the store is full.
+        The reserved space makes sure that an action can be undone in time even if the store is full.
         """
         self._room += self._reserve
         self._free_bytes += self._reserve
@@ -335,5 +337,6 @@ def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...
 
 
 def _used_bytes(db: sqlite3.Connection) -> int:
-    """Return the number of bytes in used pages. Free pages do not count: SQLite reuses them before the file grows."""
+    """Return the number of bytes in used pages. Free pages do not count, because SQLite reuses free pages before the
+    file grows."""
     return int(db.execute(f"SELECT {_USED}").fetchone()[0])

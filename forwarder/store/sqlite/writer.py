@@ -1,12 +1,12 @@
 """The writer thread: the only thread of the forwarder that writes to the store.
 
 The thread takes a group of operations from its queue, commits the group in one transaction, and then resolves the
-futures of the operations. If a future has a result, its operation is on disk (fsynced). The thread never waits for a
-larger group: while the thread fsyncs one group, the operations of the next group are queued.
+futures of the operations. If a future has a result, its operation is on disk (fsynced). The thread never waits for more
+operations before it commits: while the thread fsyncs one group, the operations of the next group are queued.
 
 If a commit fails because of the disk, the whole group is rolled back, and each operation of the group fails. After an
-I/O error, the thread opens the file again: a second fsync on the same file descriptor may succeed although the data was
-lost.
+I/O error, the thread opens the file again, because a second fsync on the old file descriptor may succeed although the
+data was lost.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ _Result = tuple[PendingOperation, Any, Exception | None]
 def run_group(tx: Transaction, group: Sequence[PendingOperation]) -> tuple[list[Any], list[AddedEvent]]:
     """Run the operations of `group`, and append its batches, in the order of `group`.
 
-    Consecutive batches are appended in one call. That is faster than a call for each batch.
+    Consecutive batches are appended in one call, which is faster than a call for each batch.
 
     Returns:
         The results of the operations and batches, in the order of `group`; and all events that `tx` has stored.
@@ -122,12 +122,13 @@ class Writer:
     def submit(self, operation: Operation[T]) -> asyncio.Future[T]:
         """Queue `operation` for the writer thread.
 
-        If an operation of its group fails, `operation` may run a second time, in a transaction of its own.
+        The thread runs several queued operations as a group, in one transaction. If an operation of the group fails,
+        `operation` may run a second time, in a transaction of its own.
 
         Returns:
-            A future. When the future has a result, this is the result of `operation`, and the commit is on disk
-            (fsynced). When the future has an exception (a StoreError, or what `operation` raised), `operation` was
-            rolled back. But after a StoreMovedError, `operation` may be committed, to files that were moved.
+            A future. If it has a result, the result is what `operation` returned, and the commit is on disk (fsynced).
+            If it has an exception (a StoreError, or what `operation` raised), `operation` was rolled back. But after a
+            StoreMovedError, `operation` may be committed to files that were moved.
 
         Raises:
             StoreError: the store is closed.
@@ -138,9 +139,9 @@ class Writer:
         """Queue `batch` for the writer thread.
 
         Returns:
-            A future. When the future has a result, this says which events were new, and they are on disk (fsynced).
-            When the future has a StoreError, nothing of `batch` was stored. But after a StoreMovedError,
-            the events may be stored, in files that were moved.
+            A future. If it has a result, the result says which events were new, and the new events are on disk
+            (fsynced). If it has a StoreError, nothing of `batch` was stored. But after a StoreMovedError, the events
+            may be stored in files that were moved.
 
         Raises:
             StoreError: the store is closed; or the queue is full, because the disk is too slow or hangs.
@@ -201,8 +202,8 @@ class Writer:
     def _next_group(self) -> tuple[list[PendingOperation], bool]:
         """Take the next group of operations from the queue. Return (the group, whether the writer is still open).
 
-        Wait up to 0.5 s for the first operation; shorter if maintenance is due earlier. If no operation is queued in
-        this time, the group is empty. The operations of one iteration of the event loop are always in one group.
+        Wait for the first operation for at most 0.5 s, or less if maintenance is due earlier. If no operation is queued
+        in this time, the group is empty. All operations of one iteration of the event loop are always in one group.
         """
         group: list[PendingOperation] = []
         size = 0
@@ -252,9 +253,10 @@ class Writer:
             self._added += added
 
     def _retry_individually(self, group: list[PendingOperation], error: Exception) -> None:
-        """Run each operation of a failed group in its own transaction, so that only the faulty operations fail.
+        """Run each operation of a failed group in its own transaction, so that only the operations that cause errors
+        fail.
 
-        If the group has only one operation, do not run it again: it fails with `error`.
+        If the group has only one operation, do not run the operation again. It fails with `error`.
         """
         if len(group) > 1:
             for pending in group:
@@ -317,7 +319,8 @@ class Writer:
     def _probe(self) -> None:
         """Check whether events can be stored again: write a row and delete it.
 
-        If so, the store becomes ready. Without this check, it would stay not ready until a POST succeeds.
+        If events can be stored again, the store becomes ready. Without this check, the store would not become ready
+        until a POST succeeds.
         """
         try:
             self._connection.transact(operations.write_probe)
