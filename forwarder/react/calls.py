@@ -1,4 +1,4 @@
-"""Carries out one action: asks the guards, stores CALLING, sends the call, stores the result.
+"""Carries out one action: lets the guards decide, stores the state CALLING, sends the call, and stores the result.
 
 If the result of a call is unknown, the call is repeated, because a repetition has no second effect. Only a prompt is
 never repeated, because the user would be asked twice. Before each repetition, the guards decide again whether the

@@ -4,7 +4,7 @@ For each target, only one action is processed at a time. The next step depends o
 
 | state | next step |
 |---|---|
-| PLANNED, WAITING | The guards judge the action. If no guard stops the action, CALLING is stored, then the call is sent. |
+| PLANNED, WAITING | The guards decide. If no guard stops the action, CALLING is stored, then the call is sent. |
 | CALLING | This state is found only after a restart. The call may have been carried out, so the target is looked up. If the effect is not there, the action waits to be tried again. A prompt ends as `unknown`. |
 | PROMPTING | Okta is polled for the user's answer. |
 | LIVE | The target is looked up, UNDOING is stored, then the call that undoes the effect is sent. |

@@ -208,8 +208,7 @@ class _Past:
         self._addresses: dict[tuple[str, str], dict[str, Micros]] = {}
 
     def did(self, action: Action) -> None:
-        """Record the effect of `action`, if it is one that is never undone: the user's risk, or the expired
-        password."""
+        """Record the effect of `action` if the effect is never undone: the user's risk, or the expired password."""
         user = action.org, action.target.id
         if action.name == "user_risk":
             self._risks[user] = action.settings["level"]

@@ -140,7 +140,7 @@ class _Names:
         return {name for at, name in enumerate(self._names) if found >> at & 1}
 
     def matching(self, pattern: Pattern) -> int:
-        """Return the names that `pattern` matches."""
+        """Return the set of the names that `pattern` matches, as an integer."""
         found = self._matching.get(id(pattern))
         if found is None:
             # A literal can match only its own text, in upper or lower case.

@@ -81,7 +81,8 @@ def read_text(path: Path) -> tuple[str, str]:
 def _decoded(contents: bytes) -> tuple[str, str]:
     """Return (text, problem) of `contents`. The problem is empty if the text is UTF-8, UTF-16 or UTF-32.
 
-    The text can also be used if it has another encoding: a wrong letter in a name does not change a query.
+    A text in another encoding is also returned, perhaps with wrong letters, because a wrong letter in a name does not
+    change a query.
     """
     problem = ""
     try:

@@ -2,8 +2,8 @@
 Panther's tests.
 
 The file `name.tests.yml` tests the rules in `name.yml` or `name.txt`. It contains a list of tests, or a mapping with
-the keys `Tests` and `Lists`. While these tests run, each list in `Lists` replaces the list with the same name in the
-configuration.
+the keys `Tests` and `Lists`. While the tests of the file run, each list in `Lists` replaces the list with the same name
+in the configuration.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Time limits of actions, so that no action is tried without end."""
+"""Time limits of actions. Without them, a failing action would be tried without end."""
 
 from forwarder.core.action import EffectKind, Reason, Waits
 from forwarder.core.time import SECOND, Micros

@@ -4,12 +4,12 @@
 |---|---|---|
 | `off` | everything, in mode `off` | refuse |
 | `paused` | what an operator paused | refuse |
-| `late` | actions about an old event, actions not approved in time, quiet actions that were tried for a day | refuse |
+| `late` | actions about an old event, not approved in time, or of the kind `quiet` and tried for a day | refuse |
 | `own` | actions about events that the forwarder itself caused | refuse |
 | `protected` | actions on users who are protected, or whose look-up failed | refuse |
 | `address` | blocking of anything but one public address, or of an address that many users come from | refuse |
-| `state` | actions whose effect is there already | no_op |
-| `live` | actions with the same effect as an earlier action that is live | no_op; the earlier effect is prolonged |
+| `state` | actions on a target that already has the effect | no_op |
+| `live` | actions whose effect is already live because of an earlier action | no_op; the earlier effect is prolonged |
 | `hold` | actions on a target, if a human undid an effect on it in the last 24 hours | refuse |
 | `unconfirmed` | timed actions and prompts about an event that the System Log does not have (yet) | wait |
 | `limit` | actions that exceed a limit | wait for a human |

@@ -107,7 +107,7 @@ class Handle(msgspec.Struct, frozen=True, omit_defaults=True):
             clock; the two clocks may differ by a minute.
         interval: seconds between two polls.
         cancel: the link that withdraws the prompt; empty if there is none.
-        is_unsure: whether a response to a poll was lost that may have contained the answer.
+        is_unsure: whether a lost response to a poll may have contained the answer.
     """
 
     poll: str

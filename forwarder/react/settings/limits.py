@@ -12,7 +12,7 @@ class ProtectSettings(Section):
 
     Attributes:
         users: ids or logins of users.
-        groups: names or ids of groups. No action touches their members.
+        groups: names or ids of groups. No action touches the members of these groups.
         admins: whether users who have an admin role are also protected.
         ips: addresses and networks that `block_ip` never blocks, such as your own, and the networks of your users.
     """

@@ -146,7 +146,7 @@ def _comparison(reader: TokenReader, attribute: str, written: str) -> Condition:
 
 
 def _values(reader: TokenReader, closing: str) -> Iterator[QueryToken]:
-    """Yield the values up to the token `closing`. Commas or `or` separate the values."""
+    """Yield the values up to the token `closing`. The values are separated by commas or by `or`."""
     while not reader.skip(closing):
         if not reader.skip("or", ","):
             value = reader.take("word", "text")

@@ -79,7 +79,7 @@ def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
 
 def _with_query_of_kibana(found: dict[str, Any]) -> dict[str, Any]:
     """Return `found` with its query in the form that Elastic's rules have: `query` is a string, and `language` is
-    beside it. In Kibana's saved queries and searches, `query` is an object that contains both."""
+    beside it. In Kibana's saved queries and searches, `query` is an object that contains the query and the language."""
     inner = found.get("query")
     if isinstance(inner, dict) and isinstance(inner.get("query"), str):
         return {"name": found.get("title"), **found, **inner}

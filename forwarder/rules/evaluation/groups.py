@@ -128,7 +128,7 @@ def shape_of(rule: Correlation) -> Shape:
 
 class Feed:
     """Connects one rule to one correlation that counts the matches of this rule. For an event that matches the rule,
-    finds the groups of the correlation that the event belongs to, and the labels to count there.
+    finds the groups of the correlation that the event belongs to, and the labels to count in these groups.
 
     Attributes:
         index: the position of the correlation in the order of evaluation.

@@ -26,7 +26,8 @@ class DetectionRule(Described, frozen=True, kw_only=True, eq=False):
         language: `sigma`, or `filter` for a System Log filter.
         condition: the condition that an event must match.
         test: `condition`, compiled.
-        alerts: whether the rule alerts by itself; False if it only feeds correlations without `generate`.
+        alerts: whether the rule alerts by itself; False if its matches are only counted by correlations without
+            `generate`.
     """
 
     language: str

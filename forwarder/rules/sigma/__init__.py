@@ -1,1 +1,1 @@
-"""Reads Sigma's rules: detections, modifiers, correlations, and filters, which are exceptions."""
+"""Reads Sigma's rules: detections, modifiers, correlations, and filters. A filter is called an exception here."""

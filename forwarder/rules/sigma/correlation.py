@@ -40,7 +40,7 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
         field: the field whose different values a `value_count` counts.
         aliases: for each alias, the field that it stands for in each of `rules`.
         generate: whether the rules in `rules` also alert by themselves.
-        alerts: whether this correlation alerts by itself; False if it only feeds another correlation without
+        alerts: whether this correlation alerts by itself; False if its matches are only counted by correlations without
             `generate`.
     """
 

@@ -21,7 +21,7 @@ class RuleException(Described, frozen=True, kw_only=True, eq=False):
     Attributes:
         rules: the rules that the exception is about; None for all rules. Each is an ID or a name; in a Ruleset, each is
             an ID.
-        condition: the condition that an event must match so that its alerts are NOT held back.
+        condition: a condition. Alerts of events that match the condition are NOT held back.
         lets_through: `condition`, compiled.
         until: the last day on which the exception applies, in UTC; None if it has no end.
     """
