@@ -29,7 +29,7 @@ class Confirmation:
         self._questions: dict[str, deque[Micros]] = {}
 
     async def has(self, action: Action, now: Micros) -> bool:
-        """Whether the System Log has every event of the alert that led to `action`. Every event is needed, because one
+        """Whether the System Log has every event that the alert of `action` lists. Every event is needed, because one
         forged event can be enough to cause the alert.
 
         Raises:

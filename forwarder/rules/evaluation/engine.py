@@ -145,8 +145,8 @@ class RuleEngine:
         noted.alerted(event.published, stale=stale)
 
     def _alert_alone(self, run: "_Run", rule: DetectionRule) -> None:
-        """Make an alert for a rule that needs only one event, unless the rule has already alerted about the event's
-        actor at nearly the same time."""
+        """Make an alert for a rule that needs only one event, unless less than `timing.again` seconds lie between the
+        event and another alert of the rule about the event's actor."""
         index, info = self._single[rule.id]
         event = run.event
         person = (run.reading[texts(PERSON)] or ("",))[0]
