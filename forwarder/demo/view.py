@@ -74,7 +74,7 @@ class View:
         self._folder.plug()
 
     async def say_goodbye(self) -> None:
-        """Print the last numbers, and commands that show the events of the demo."""
+        """Print the final numbers, and commands that show the events of the demo."""
         seen = await self._watcher.look()
         for _ in range(_LAST_LOOKS):
             if not seen.waiting:
@@ -98,7 +98,8 @@ class View:
 class _SinkFolder:
     """The folder of the demo's sink, which the user can unplug like a disk.
 
-    While the folder is unplugged, an empty file is at its path, so that the sink cannot write there.
+    While the folder is unplugged, an empty file has the path of the folder, so that the sink cannot write to the
+    folder.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -180,7 +180,7 @@ class Emulator:
         return Previewed(event["uuid"], await self._deliverer.preview(hook, event))
 
     def delete_hook(self, hook_id: str) -> None:
-        """Delete an INACTIVE hook and drop the events that still wait for it."""
+        """Delete an INACTIVE hook, and drop the events that still wait for delivery by this hook."""
         self.hooks.delete(hook_id)
         self._queues[hook_id].stop()
 

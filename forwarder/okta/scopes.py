@@ -19,7 +19,7 @@ _KNOWN_SCOPES = tuple(f"okta.{resource}.{right}" for resource in _RESOURCES for 
 
 
 def check_scopes(scopes: tuple[str, ...]) -> None:
-    """Raise ValueError for a misspelled scope, or if okta.logs.read is missing, which every org needs."""
+    """Raise ValueError if a scope is misspelled, or if the scope okta.logs.read, which every org needs, is missing."""
     if not scopes:
         raise ValueError("`scopes` is empty, but a service app needs at least one")
     for scope in scopes:

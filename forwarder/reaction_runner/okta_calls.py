@@ -20,8 +20,8 @@ class OktaCalls:
     """Implements `react.ports.Okta`."""
 
     def __init__(self, client: Callable[[str], OktaClient | None], clock: Clock) -> None:
-        """Create the object. `client` returns the API client of an org. All calls of the forwarder to an org use its
-        client, so that the calls share the org's rate limits."""
+        """Create the object. `client` returns the API client of an org. All calls of the forwarder to an org use the
+        client of that org, so that the calls share the org's rate limits."""
         self._client = client
         self._clock = clock
 

@@ -80,7 +80,7 @@ def not_json() -> OktaApiError:
 
 
 def wrong_media_type() -> OktaApiError:
-    """Return the error that refuses a body whose `Content-Type` is not JSON's."""
+    """Return the error that refuses a body whose `Content-Type` is not `application/json`."""
     summary = "Bad request.  Accept and/or Content-Type headers likely do not match supported values."
     return OktaApiError(400, "E0000021", summary)
 
@@ -136,7 +136,7 @@ def decode_section(body: bytes, kind: type[_SectionT], what: str) -> _SectionT:
     """Decode the JSON body of a call of the emulator's own API into the settings class `kind`.
 
     Raises:
-        OktaApiError: the body is not JSON, or does not fit `kind`. The error calls the body `what`.
+        OktaApiError: the body is not JSON, or does not fit `kind`. `what` is the name of the body in the error.
     """
     tree = decode(body, dict[str, Any])
     try:

@@ -90,8 +90,8 @@ def redacted(text: object, limit: int = 100) -> str:
 
 
 def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
-    """Read an error response of an API endpoint. Its body need not be JSON: a proxy may have sent it. `headers` is a mapping
-    that ignores the case of names."""
+    """Read an error response of an API endpoint. The body need not be JSON, because the response may come from a proxy.
+    `headers` is a mapping that ignores the case of names."""
     redirect_host = split_url(headers.get("location", "")).netloc
     try:
         body = msgspec.json.decode(content)
@@ -115,7 +115,8 @@ def read_error(status: int, content: bytes, headers: Any) -> ErrorResponse:
 
 
 def refused(call: tuple[str, str, str], response: ErrorResponse, *, app: bool) -> OktaRefusedError:
-    """Return the exception for an error response. Its text says which call Okta refused, why, and what to do.
+    """Return the exception for an error response. The text of the exception says which call Okta refused, why, and what
+    to do.
 
     `call` is the method, the org's URL, and the path; `app` says whether the credentials belong to a service app.
     """

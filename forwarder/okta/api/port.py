@@ -24,7 +24,8 @@ class Response(msgspec.Struct, frozen=True):
 
     Attributes:
         links: maps each `rel` in the `link` headers, such as `next`, to an address.
-        sent_at: when Okta sent it, by Okta's clock in whole seconds; None if the response does not say.
+        sent_at: when Okta sent the response, by Okta's clock in whole seconds; None if the response has no valid `Date`
+            header.
     """
 
     status: int
@@ -33,7 +34,7 @@ class Response(msgspec.Struct, frozen=True):
     sent_at: Micros | None = None
 
     def json(self) -> Any:
-        """Return the body, decoded from JSON; None if it is empty.
+        """Return the body, decoded from JSON; None if the body is empty.
 
         Raises:
             OktaError: the body is not JSON; it may be the page of a proxy.

@@ -1,4 +1,4 @@
-"""The HTTP client that we give to the SDK in place of the SDK's own.
+"""The HTTP client that we give to the SDK in place of the SDK's own client.
 
 The SDK's own client sends the credentials also to the target of a redirect, and logs whole requests with their
 credentials at DEBUG. It opens a connection per call, reads bodies of any size, and returns bodies only as text.
@@ -71,8 +71,8 @@ class Transport:
             request: a mapping with `method`, `url`, `headers`, and `data` (an object to send as JSON) or `form`.
 
         Returns:
-            A tuple as the SDK expects it: None, the response, the body that the SDK should read, and the error. The
-            error is None if there is a response; otherwise everything else is None.
+            A tuple as the SDK expects it: None, the response, the body that the SDK should read, and the error. If there is
+            a response, the error is None. If there is no response, all other items are None.
         """
         path = urlsplit(request["url"]).path
         limiter = self._limits.limiter(path)
@@ -188,8 +188,8 @@ def _body(request: dict[str, Any]) -> bytes | None:
 
 
 def _proxy(url: str) -> str | None:
-    """Return the proxy that the environment sets for `url`; None if it sets none, or if `url` is plain http, which is
-    only for loopback addresses.
+    """Return the proxy that the environment sets for `url`; None if the environment sets no proxy, or if `url` is plain
+    http, which is allowed only for loopback addresses.
 
     aiohttp's own `trust_env` is not used, because it would also take passwords from ~/.netrc.
     """

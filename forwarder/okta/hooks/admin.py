@@ -32,7 +32,7 @@ class HookAdmin:
         return await self._call("GET", hook_id)
 
     async def create(self, desired: DesiredHook) -> Hook:
-        """Create a hook. It is ACTIVE but UNVERIFIED, so Okta does not send to it yet."""
+        """Create a hook. The new hook is ACTIVE but UNVERIFIED, so Okta does not send events to it yet."""
         return Hook.read((await self._api.call("POST", _PATH, body=to_request(desired))).json())
 
     async def replace(self, hook: Hook, desired: DesiredHook) -> Hook:
@@ -43,11 +43,12 @@ class HookAdmin:
         return await self.get(hook.id)
 
     async def activate(self, hook: Hook) -> Hook:
-        """Make `hook` ACTIVE and return it. It stays VERIFIED or UNVERIFIED, as it was."""
+        """Make `hook` ACTIVE, and return the changed hook. Whether the hook is VERIFIED does not change."""
         return await self._call("POST", hook.id, "/lifecycle/activate")
 
     async def deactivate(self, hook: Hook) -> Hook:
-        """Make `hook` INACTIVE, so that Okta stops sending to it, and return it. It stays VERIFIED or UNVERIFIED."""
+        """Make `hook` INACTIVE, so that Okta stops sending events to it. Return the changed hook. Whether the hook is
+        VERIFIED does not change."""
         return await self._call("POST", hook.id, "/lifecycle/deactivate")
 
     async def verify(self, hook: Hook) -> Hook:
@@ -64,7 +65,7 @@ class HookAdmin:
             raise HookUnverifiedError(error.status, error.code, _unverified_text(hook, error)) from error
 
     async def delete(self, hook: Hook) -> None:
-        """Delete `hook` for good. Okta deletes only INACTIVE hooks, so an active one is deactivated first."""
+        """Delete `hook` for good. Okta deletes only INACTIVE hooks, so an ACTIVE hook is deactivated first."""
         if hook.active:
             await self.deactivate(hook)
         await self._api.call("DELETE", _path(hook.id))

@@ -84,7 +84,8 @@ class Hook(msgspec.Struct, frozen=True):
         verification: VERIFIED or UNVERIFIED.
         header: name of the header in which Okta sends the secret; None if the hook has no secret.
         types: the event types. Okta does not keep their order.
-        raw: the whole object. A replacement copies from it the properties that `DesiredHook` does not have.
+        raw: the whole object. A request that replaces the hook copies from `raw` the properties that `DesiredHook` does
+            not have.
     """
 
     id: str
@@ -172,9 +173,9 @@ class HookPlan(msgspec.Struct, frozen=True):
     """The steps that bring a hook up to date.
 
     Attributes:
-        differences: the differences between the hook and the desired one, for display.
+        differences: the differences between the hook and the desired hook, for display.
         replace: whether to replace the hook, by one call.
-        verify: whether to verify the hook, because it is UNVERIFIED or will be after the replacement.
+        verify: whether to verify the hook, because it is UNVERIFIED, or will be UNVERIFIED after the replacement.
     """
 
     differences: tuple[PropertyDifference, ...]

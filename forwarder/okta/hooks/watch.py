@@ -143,8 +143,8 @@ class HookWatch:
         return self._settings.auto_verify and hook.active and self._clock.monotonic() >= self._reverify_at
 
     async def _reverify(self, hook: Hook) -> Hook:
-        """Verify `hook` again, log the result, and return the hook. After each attempt, the next one has to wait
-        longer."""
+        """Verify `hook` again, log the result, and return the hook. The wait before the next attempt grows with each
+        attempt."""
         self._reverifications += 1
         wait = self._backoff.delay(self._reverifications)
         self._reverify_at = self._clock.monotonic() + wait

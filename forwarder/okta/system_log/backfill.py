@@ -1,7 +1,7 @@
 """Fetches a time range of the past from the System Log into the store, when an operator asks for it.
 
-The events are read in the order of their time, so one time says how far a backfill has come. This time is stored with
-each page as a checkpoint, and the next backfill after an interruption resumes there.
+The events are read in the order of their time, so a single time says how far a backfill has come. This time is stored
+with each page as a checkpoint. After an interruption, the next backfill resumes at the checkpoint.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -232,7 +232,7 @@ class Backfill:
         )
 
     async def _stored(self, name: str, kind: type[T]) -> T | None:
-        """Return the object that the store keeps as the cursor `name`; None if it is missing or unreadable."""
+        """Return the object that the store keeps as the cursor `name`; None if the object is missing or unreadable."""
         try:
             return msgspec.json.decode(await self._store.cursor(name) or "", type=kind)
         except msgspec.MsgspecError:

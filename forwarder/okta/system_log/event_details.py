@@ -9,7 +9,7 @@ from forwarder.core.lenient_json import decode_leniently
 
 
 class EventDetails(msgspec.Struct):
-    """The parts of an event that say which hooks Okta meant it for, and why an operation failed."""
+    """The parts of an event that say to which hooks Okta meant to deliver the event, and why an operation failed."""
 
     debug_context: Any = msgspec.field(name="debugContext", default=None)
     outcome: Any = None
@@ -23,7 +23,7 @@ class EventDetails(msgspec.Struct):
 
     @property
     def targets_a_hook(self) -> bool:
-        """Whether the event has an event hook among its targets. (Okta documents no type for that target.)"""
+        """Whether the event has an event hook among its targets. (Okta does not document the type of such a target.)"""
         targets = self.target if isinstance(self.target, list) else []
         return any("hook" in str(_mapping(target).get("type")).lower() for target in targets)
 

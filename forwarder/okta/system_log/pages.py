@@ -61,8 +61,8 @@ class LogPage(msgspec.Struct, frozen=True):
     has_more: bool
 
     def batch(self, cursor: tuple[str, str]) -> Batch:
-        """Return the batch that stores this page together with `cursor`: the name of the cursor, and its value after
-        this page."""
+        """Return the batch that stores this page together with a cursor. `cursor` has the name of the cursor, and the
+        value of the cursor after this page."""
         return Batch(self.events, self.malformed, Source.LOG, cursor, self.expected_by_hook)
 
 

@@ -1,8 +1,8 @@
 """Polls the org's System Log into the store, for the events that hooks do not carry or failed to deliver.
 
-Nothing is lost, because each page is stored in one transaction with the cursor after it. After a crash, one page is read
-again, and the store recognizes the events that it already has. If Okta no longer accepts the cursor, reading starts
-again at an earlier time, and the store recognizes the events that are read twice.
+Each page is stored in one transaction with the cursor that points behind the page, so no event is lost. After a crash,
+one page is read again, and the store recognizes the events that it already has. If Okta no longer accepts the cursor,
+reading starts again at an earlier time, and the store recognizes the events that are read twice.
 """
 
 from typing import Protocol
@@ -59,12 +59,12 @@ class HookIdSource(Protocol):
 
 
 class Cursor(msgspec.Struct, frozen=True, rename={"next_link": "next", "polled_until": "polled", "hook_id": "hook"}):
-    """How far the System Log was read. The store keeps it as JSON.
+    """How far the System Log was read. The store keeps the cursor as JSON.
 
     Attributes:
         next_link: address of the next page; empty if reading must start at the time `newest`.
-        polled_until: every event that Okta had stored by this time, by our clock, was read; 0 if the end of the log was
-            never reached.
+        polled_until: a time by our clock; every event that Okta had stored by this time was read. 0 if the end of the
+            log was never reached.
         newest: the latest `published` of the events read; before the first page, the time at which to start.
         hook_id: the last known id of our hook, used after a restart until Okta has answered.
     """
@@ -94,7 +94,7 @@ class ReconcileState(msgspec.Struct):
         complete_until: `Cursor.complete_until`: every event before this time is stored; None before the cursor was
             loaded.
         missed: number of events that the hook failed to deliver.
-        differing: number of events whose content differs from the event that the hook delivered with the same uuid.
+        differing: number of events that have one content in the System Log and another content in the hook's delivery.
         restarts: how often the cursor was lost.
         error: why the last attempt failed; None if it succeeded.
     """
@@ -151,7 +151,8 @@ class Reconciler:
                 await self._clock.sleep(max(0.0, begun + self._settings.poll - self._clock.monotonic()))
 
     async def poll(self) -> None:
-        """Read the log to its end, and mark the pending events whose grace period has ended as missed.
+        """Read the log to its end. Then mark events as missed if the hook should have delivered them before the end of
+        their grace period.
 
         Raises:
             OktaError: a page could not be read; the pages before it are stored.
@@ -257,7 +258,8 @@ class Reconciler:
         return cursor
 
     def _note_differing(self, appended: Appended) -> None:
-        """Log and count the events whose content differs from the event that the hook delivered with the same uuid."""
+        """Log and count the events that have one content in the System Log and another content in the hook's
+        delivery."""
         if not appended.differing:
             return
         self._differing_events.inc(len(appended.differing))
@@ -283,7 +285,7 @@ class Reconciler:
                 await self._clock.sleep(self._record_failure(error))
 
     async def _mark_missed(self) -> None:
-        """Mark the pending events that the hook did not deliver within the grace period as missed.
+        """Mark events as missed if the hook should deliver them, but did not deliver them within the grace period.
 
         The grace period starts at the latest of three times: when the event was published, when it was read from the
         log, and when this process began to store hook deliveries (at its start) or began again (after a store error).

@@ -33,7 +33,7 @@ class AddressRange(msgspec.Struct, frozen=True, order=True):
 
     @property
     def is_all(self) -> bool:
-        """Whether these are all addresses of the IP version."""
+        """Whether the range contains all addresses of its IP version."""
         return self.first == 0 and self.last == 2 ** _BITS[self.version] - 1
 
     @property
@@ -49,8 +49,8 @@ class AddressRange(msgspec.Struct, frozen=True, order=True):
 def parse_range(written: str) -> AddressRange:
     """Read an address, a CIDR block, or a range `first-last`. The address of a CIDR block may have host bits.
 
-    IPv4 addresses that are written as IPv6 addresses, such as `::ffff:192.0.2.1`, become IPv4 addresses. Otherwise
-    they would not overlap the same addresses written as IPv4.
+    IPv4 addresses that are written as IPv6 addresses, such as `::ffff:192.0.2.1`, become IPv4 addresses. Otherwise, the
+    two spellings of one address would not overlap.
 
     Raises:
         ValueError: `written` has none of these forms.

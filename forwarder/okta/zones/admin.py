@@ -16,7 +16,7 @@ class ZoneAdmin:
 
     Every method raises OktaRefusedError if Okta refuses, OktaUnreachableError if it does not respond, and OktaError if
     its response is unreadable. The response to a change is not used, because it can be stale: it has the old
-    `lastUpdated` and, for a new zone, a status that is not the requested one.
+    `lastUpdated` and, for a new zone, a status other than the requested status.
     """
 
     def __init__(self, api: Api) -> None:

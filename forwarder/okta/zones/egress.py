@@ -29,7 +29,7 @@ _CACHED = 60.0
 
 
 class Egress:
-    """The forwarder's addresses as one org sees them."""
+    """The addresses from which one org sees the forwarder."""
 
     def __init__(
         self,
@@ -120,7 +120,8 @@ def _targets(event: _Event) -> set[Any]:
 
 
 def _addresses(event: _Event) -> Iterator[AddressRange]:
-    """Yield the public addresses of an event's client and proxies. Okta blocks a request if any of them is blocked."""
+    """Yield the public addresses of an event's client and proxies. Okta blocks a request if any of these addresses is
+    blocked."""
     chain = object_at(event, "request").get("ipChain") or ()
     texts = [object_at(event, "client").get("ipAddress"), *(hop.get("ip") for hop in chain if isinstance(hop, Mapping))]
     for text in dict.fromkeys(texts):

@@ -31,7 +31,8 @@ class ZoneStep(msgspec.Struct, frozen=True):
 
     @property
     def action(self) -> str:
-        """What the step does, in one word: refuse, create, update, activate, or none. JSON output contains it."""
+        """What the step does, in one word: refuse, create, update, activate, or none. JSON output contains this
+        word."""
         if self.problem:
             return "refuse"
         if self.zone is None:
@@ -103,8 +104,8 @@ def differences_between(desired: Contents, has: Contents) -> tuple[PropertyDiffe
 
 
 def as_it_is(zone: Zone) -> DesiredZone:
-    """Return a desired zone with the same contents as `zone`. This is for a step that only makes the zone a blocklist
-    or activates it."""
+    """Return a desired zone with the same contents as `zone`. The result is for a step that only makes the zone a
+    blocklist or activates the zone."""
     body = {"gateways": zone.gateway_entries, "proxies": None}
     return DesiredZone(zone.name, zone.type, zone.contents, body)
 

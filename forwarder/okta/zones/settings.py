@@ -158,7 +158,7 @@ class ZoneSettings(Section):
 
     @property
     def conditions(self) -> list[str]:
-        """The keys other than `ips` that are set. A request must match all of them to be blocked."""
+        """The keys other than `ips` that are set. A request is blocked only if it matches all these keys."""
         parts = {
             "`countries` and `regions`": self.countries or self.regions,
             "`asns`": self.asns,

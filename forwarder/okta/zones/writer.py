@@ -70,7 +70,7 @@ class ZoneWriter:
         return await self._activate(zone, written=zone.id if step.differences else "")
 
     async def _create(self, desired: DesiredZone) -> Zone:
-        """Create the zone in a form that blocks nothing yet, record it, and return it."""
+        """Create the zone in a form that blocks nothing yet. Record the new zone, and return it."""
         if any(zone.name == desired.name for zone in await self.admin.all()):
             raise OktaError(f"someone else created the zone {desired.name} meanwhile; try again")
         await asyncio.to_thread(self._record.note, self._org, desired.name, "")
@@ -84,7 +84,7 @@ class ZoneWriter:
         return await self.admin.get(zone_id)
 
     async def _unchanged(self, zone: Zone) -> Zone:
-        """Read `zone` from Okta again and return it. Raise OktaError if it has changed."""
+        """Read `zone` from Okta again and return it. Raise OktaError if the zone has changed."""
         now = await self.admin.get(zone.id)
         if (now.contents, now.status, now.usage, now.name) != (zone.contents, zone.status, zone.usage, zone.name):
             raise OktaError(f"someone else changed the zone {zone.title} meanwhile; try again")
