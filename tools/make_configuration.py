@@ -29,13 +29,8 @@ from forwarder.react.settings.actions import (
     UserRiskSettings,
 )
 from forwarder.react.settings.limits import LimitsSettings, ProtectSettings
-from forwarder.react.settings.section import (
-    CibaSettings,
-    ReactionsSettings,
-    RiskReceiverSettings,
-    SetSettings,
-    WebhookSettings,
-)
+from forwarder.react.settings.receivers import RiskReceiverSettings, SetSettings, WebhookSettings
+from forwarder.react.settings.section import CibaSettings, ReactionsSettings
 from forwarder.receive.settings import ReceiverSettings
 from forwarder.rules.settings import RulesSettings
 from forwarder.sink_settings import DeliverySettings

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from forwarder.react.settings.section import JWKS_PATH
+from forwarder.react.settings.receivers import JWKS_PATH
 from forwarder.receive.settings import ReceiverSettings
 from forwarder.settings import Settings, load
 from tests.conftest import require

@@ -10,7 +10,7 @@ import httpx
 from forwarder.connection_errors import http_client, why_unreachable
 from forwarder.core.printable import printable_line
 from forwarder.react.ports import Answer, OktaCall
-from forwarder.react.settings.section import JWKS_PATH, SetSettings
+from forwarder.react.settings.receivers import JWKS_PATH, SetSettings
 from forwarder.react.settings.signing_keys import PRIVATE_MEMBERS
 from forwarder.response_bodies import read_start
 

@@ -17,7 +17,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.actions.poster import Poster, Posters, PostServer, usual_hint
 from forwarder.react.ports import NOT_CONFIGURED, Answer
-from forwarder.react.settings.section import WebhookSettings, webhook_keys
+from forwarder.react.settings.receivers import WebhookSettings, webhook_keys
 
 _REFUSED = "compare `secret` on both sides, and both clocks: a receiver refuses webhooks older than 5 minutes"
 

@@ -19,7 +19,7 @@ from forwarder.okta.settings import ApiSettings
 from forwarder.react.actions.receiver_checks import PROVIDERS_PATH, check_jwks, check_provider
 from forwarder.react.actions.security_event import Risk, SecurityEvents
 from forwarder.react.ports import Answer
-from forwarder.react.settings.section import SetSettings
+from forwarder.react.settings.receivers import SetSettings
 from forwarder.reaction_runner.okta_calls import OktaCalls
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, rsa_key

@@ -13,7 +13,8 @@ from forwarder.react.actions.receiver_checks import check_jwks, check_provider
 from forwarder.react.actions.security_event import SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.ports import Answer
-from forwarder.react.settings.section import ReactionsSettings, SetSettings
+from forwarder.react.settings.receivers import SetSettings
+from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.signing_keys import key_set, public_jwk
 from forwarder.settings import read
 from tests.fakes.clock import ManualClock

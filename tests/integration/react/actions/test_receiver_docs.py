@@ -15,7 +15,8 @@ import yaml
 from forwarder.core.action import ActionTarget
 from forwarder.react.actions.security_event import Risk, SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
-from forwarder.react.settings.section import JWKS_PATH, ReactionsSettings
+from forwarder.react.settings.receivers import JWKS_PATH
+from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.signing_keys import key_set, signing_key
 from forwarder.settings import read
 from tests.fakes.clock import ManualClock

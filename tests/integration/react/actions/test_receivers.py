@@ -16,7 +16,8 @@ from forwarder.core.errors import SettingsError
 from forwarder.react.actions.security_event import CAEP_EVENT, OKTA_EVENT, OKTA_PATH, Risk, SecurityEvents
 from forwarder.react.actions.webhook import Webhooks
 from forwarder.react.ports import Answer
-from forwarder.react.settings.section import ReactionsSettings, WebhookSettings
+from forwarder.react.settings.receivers import WebhookSettings
+from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.signing_keys import key_set
 from tests.certificates import make_certificate
 from tests.fakes.clock import NOON, ManualClock

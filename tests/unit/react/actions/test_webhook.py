@@ -12,7 +12,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 from forwarder.config.types import Secret
 from forwarder.core.time import to_micros
 from forwarder.react.actions.webhook import payload, signed
-from forwarder.react.settings.section import webhook_keys
+from forwarder.react.settings.receivers import webhook_keys
 
 ALERT = b'{"uuid":"a1","eventType":"forwarder.alert","forwarder":{"alert":{"rule":{"id":"r"}}}}'
 

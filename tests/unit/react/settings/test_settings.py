@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from forwarder.core.errors import SettingsError
-from forwarder.react.settings.section import ReactionsSettings, webhook_keys
+from forwarder.react.settings.receivers import webhook_keys
+from forwarder.react.settings.section import ReactionsSettings
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, public_pem, rsa_key
 
