@@ -48,8 +48,8 @@ _TICK = 0.02
 
 
 class Emulator:
-    """An Okta org. Use it as an async context manager: it delivers events only inside the context. At the end
-    of the context, it drops the events that still wait.
+    """An Okta org. Use the org as an async context manager: it delivers events only inside the context. At the end of
+    the context, it drops the events that still wait for delivery.
 
     Methods raise OktaApiError where Okta would refuse the call. The constructor raises KeyFormatError if the
     text of an app's key is not a key.

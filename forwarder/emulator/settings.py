@@ -31,8 +31,8 @@ class LogFaults(Section):
         cursor_expired: refuses a call with a cursor, as Okta does when the cursor has expired.
         reset: time from an injected 429 response to the time in its `X-Rate-Limit-Reset` header.
         delay: time from an event until the System Log has it.
-        spread: the largest random time that is added to `delay`. It makes the log store events in another
-            order than they are published.
+        spread: the largest random time that is added to `delay`. It makes the log store events in an order other than
+            the order of `published`.
     """
 
     rate_limited: _Share = 0.0
@@ -135,7 +135,7 @@ class EmulatorSettings(Section):
     Attributes:
         token: the API token (`Authorization: SSWS <token>`).
         clients: service apps and web apps, by client id.
-        url: the org's URL. It is in links and envelopes, and in the assertions and proofs that callers sign.
+        url: the org's URL. This URL is in links and deliveries, and in the assertions and proofs that callers sign.
         rate: events per second that the org emits by itself.
         seed: the same seed gives the same people, events and faults; None draws a random seed.
         faults: the faults at the start.

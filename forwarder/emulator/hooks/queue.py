@@ -124,8 +124,8 @@ class HookQueue:
                 self._settle(batch, delivered=delivered)
 
     async def _next_batch(self) -> list[GeneratedEvent]:
-        """Return the events of the next envelope: at most `settings.batch`. If fewer events are in the queue,
-        first wait `settings.window` seconds for more."""
+        """Return the events of the next POST: at most `settings.batch`. If the queue has fewer events, first wait
+        `settings.window` seconds for more events."""
         async with self._collecting:  # one task collects while the others post
             while not self._ready:
                 self._arrived.clear()

@@ -94,7 +94,7 @@ class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def create_app(emulator: Emulator) -> ASGIApp:
-    """Create the ASGI application that serves `emulator`. It must run inside `async with emulator`."""
+    """Create the ASGI application that serves `emulator`. The application must run inside `async with emulator`."""
     router = _router()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

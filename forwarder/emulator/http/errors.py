@@ -86,7 +86,7 @@ def wrong_media_type() -> OktaApiError:
 
 
 def invalid_token(*causes: str) -> OktaApiError:
-    """Return the error that refuses an API token, or, with a cause, an access token."""
+    """Return the error that refuses an API token; if `causes` are given, the error that refuses an access token."""
     headers = _bearer_challenge("invalid_token", causes[0]) if causes else None
     return OktaApiError(401, "E0000011", "Invalid token provided", *causes, headers=headers)
 

@@ -159,7 +159,7 @@ class AdminRoles:
         thing.label, thing.description, thing.updated = label, description, self._clock.now()
 
     def permit(self, role: CustomRole, permission: str, caller: Caller) -> None:
-        """Add a permission to a role. If the role already has it, change nothing."""
+        """Add a permission to a role. If the role already has the permission, change nothing."""
         _check_permissions([permission])
         if permission not in role.permissions:
             role.updated = role.permissions[permission] = self._clock.now()

@@ -7,7 +7,7 @@ Assignment = Literal["USER", "GROUP", "CLIENT"]
 
 
 def standard_role(role: str, assignment: Assignment) -> dict[str, Any]:
-    """Return an assigned standard role as the API shows it; `role` is its name, such as HELP_DESK_ADMIN."""
+    """Return an assigned standard role as the API shows it; `role` is the name of the role, such as HELP_DESK_ADMIN."""
     label = role.replace("_", " ").title().removesuffix("Admin") + "Administrator"
     return {
         "id": b32encode(role.encode()).decode().rstrip("="),  # as in recordings of Okta's API

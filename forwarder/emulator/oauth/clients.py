@@ -44,7 +44,7 @@ class ClientAuthenticator:
     def client(self, form: Mapping[str, str], authorization: str | None, url: str) -> str:
         """Authenticate an app by private_key_jwt, client_secret_basic or client_secret_post. Return its client id.
 
-        `authorization` is the header of this name, and `url` the URL of the endpoint that is called.
+        `authorization` is the `Authorization` header of the call, and `url` the URL of the endpoint that is called.
 
         Raises:
             ApiError: the app is unknown, or its credentials are invalid.

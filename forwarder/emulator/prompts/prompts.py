@@ -126,7 +126,7 @@ class EmulatedPrompts:
     def set_phone(self, user: EmulatedUser | None, phone: Phone) -> None:
         """Set how the phone of `user` answers, also to prompts that already wait.
 
-        If `user` is None, set this for the phones of all users that have no setting of their own.
+        If `user` is None, `phone` applies to all users that have no setting of their own.
         """
         if user is None:
             self._others = phone

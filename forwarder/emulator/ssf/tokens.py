@@ -106,7 +106,7 @@ def parse(body: bytes) -> UnverifiedToken:
 
 
 def subject_user(event: Mapping[str, Any]) -> str | None:
-    """Return the id or login of an event's user; None if the event does not name one in a known format."""
+    """Return the id or login of an event's user; None if the event names no user in a known format."""
     subject = event["subject"]
     user = subject.get("user", subject)
     if not isinstance(user, dict):

@@ -1,9 +1,8 @@
 """The org's System Log, in the order in which events were stored, and in the order of `published`.
 
-An event may be stored later than it was published, and events may be stored in another order than published.
-A polling query reads in the order of storage, so it misses no event. A bounded query reads in the order of
-`published`. So it misses an event that is stored later, but was published before the events that the query
-has already read.
+An event may be stored later than it was published, so the order of storage may differ from the order of `published`. A
+polling query reads in the order of storage, so it misses no event. A bounded query reads in the order of `published`.
+So it misses an event that is stored later, but was published before the events that the query has already read.
 """
 
 import heapq

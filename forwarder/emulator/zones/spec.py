@@ -77,8 +77,8 @@ class ZoneSpec(msgspec.Struct, frozen=True, rename="camel"):
             yield self.asns or ()
 
     def shown(self) -> dict[str, Any]:
-        """Return the fields that depend on the zone's type, as the API shows them. As in Okta, the places are
-        in another order than the caller sent."""
+        """Return the fields that depend on the zone's type, as the API shows them. As in Okta, the order of the places
+        differs from the order in the request."""
         if self.type == "IP":
             return {"gateways": self.gateways, "proxies": self.proxies}
         if self.type == "DYNAMIC":

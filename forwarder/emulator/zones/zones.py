@@ -2,7 +2,7 @@
 
 - `POST` creates an ACTIVE zone, even with `"status": "INACTIVE"`; `PUT` applies the status.
 - `PUT` replaces the zone, and answers with the `lastUpdated` from before the call.
-- The API returns locations in another order than the caller sent.
+- The API returns locations in an order other than the order in the request.
 - The API returns a range of one address `a` as `a-a`. A CIDR keeps its host bits.
 
 Okta documents the names and usages of the four zones that every org has. The statuses that these zones have at first
