@@ -248,7 +248,7 @@ class Forwarder:
         if settings is None:
             raise StoreError(f"the running forwarder has no sink {request.sink}; reload its configuration")
         if request.sink in self._replaying:  # two replays to one sink would store their progress under the same name
-            raise StoreError(f"another replay to {request.sink} is running; wait until it ends, or stop it")
+            raise StoreError(f"another replay to the sink {request.sink} is running; wait for its end, or stop it")
         self._replaying.add(request.sink)
         try:
             return await redeliver(self.store, self._clock, request, settings.accepts, report)

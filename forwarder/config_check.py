@@ -111,7 +111,10 @@ def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
     except socket.gaierror:
         return
     except OSError as error:
-        yield f"{key}: {listen.host} is not an address of this machine ({error.strerror}); write 0.0.0.0 for all addresses"
+        yield (
+            f"{key}: {listen.host} is not an address of this machine ({error.strerror}); write an address of this "
+            "machine, or 0.0.0.0 to listen on all its addresses"
+        )
 
 
 def _certificate_files(settings: Settings) -> Iterator[tuple[str, Path]]:
@@ -150,7 +153,10 @@ def _expires_soon(settings: Settings) -> Iterator[str]:
 
 def _environment_warnings(_: Settings) -> Iterator[str]:
     for name in unread_variables():
-        yield f"{name}: is not read; write two underscores, as in FORWARDER__STORE__PATH, or remove it"
+        yield (
+            f"{name}: the forwarder does not read this environment variable; write two underscores between its "
+            "parts, as in FORWARDER__STORE__PATH, or remove the variable"
+        )
 
 
 def _org_warnings(settings: Settings) -> Iterator[str]:
@@ -160,7 +166,7 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
             yield f"orgs.{name}.header: has `_`, and proxies such as nginx remove such a header; write `-` in its place"
         host = urlsplit(org.url or "").hostname or ""
         if host and not is_loopback(host) and not is_public(host):
-            yield f"orgs.{name}.url: {host} is not a host of Okta's; write the org's whole name, as in https://acme.okta.com"
+            yield f"orgs.{name}.url: {host} is not a host name of Okta; write the org's own, as in https://acme.okta.com"
         elif domain := misspelt_domain(host):
             yield f"orgs.{name}.url: {host} looks like a misspelling of {domain}; correct it, unless the org has this domain"
         if org.url and org.api and (first := logs.setdefault(org_origin(org.url), name)) != name:
@@ -169,14 +175,17 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
                 f"event twice; remove `api` from one of the two"
             )
         if org.hook and not is_loopback(host) and not is_public(urlsplit(org.hook.uri).hostname or ""):
-            yield f"orgs.{name}.hook.uri: Okta posts from the internet, which cannot reach this host; write the public name"
+            yield (
+                f"orgs.{name}.hook.uri: Okta posts from the internet, and cannot reach this host from there; write "
+                "the public host name"
+            )
         if org.hook and urlsplit(org.hook.uri).path.rstrip("/") != org.path.rstrip("/"):
             yield (
                 f"orgs.{name}.hook.uri: its path differs from orgs.{name}.path ({org.path}), so every request gets a 404, unless a "
                 "proxy rewrites the path; write the same path in both, then run `forwarder hooks sync`"
             )
     if settings.reconcile.lookback * SECOND > RETENTION:
-        yield "reconcile.lookback: Okta keeps its log for 90 days, so no older event can be read; write at most 90d"
+        yield "reconcile.lookback: is longer than 90 days, for which Okta keeps its log; write at most 90d"
 
 
 def _relative_store(settings: Settings) -> Iterator[str]:
@@ -191,8 +200,8 @@ def _relative_files(settings: Settings) -> Iterator[str]:
 def _listener_warnings(settings: Settings) -> Iterator[str]:
     if settings.receiver.tls and (issuer := tls.missing_chain(settings.receiver.tls.cert)):
         yield (
-            f"receiver.tls.cert: has no certificate of the issuer ({issuer}); Okta then refuses the certificate, unless the "
-            "issuer is a root CA; append the intermediate certificates to the file"
+            f"receiver.tls.cert: the file lacks the certificate of the issuer ({issuer}), so Okta refuses the "
+            "connection unless the issuer is a root CA; append the intermediate certificates to the file"
         )
     if settings.receiver.commit_timeout >= _OKTA_WAITS:
         yield "receiver.commit_timeout: Okta waits only 3 s for an answer; set 2s"
@@ -207,8 +216,8 @@ def _listener_warnings(settings: Settings) -> Iterator[str]:
         is_clear = settings.ops.token and not settings.ops.tls
         clear = ", and ops.token crosses the network by plain HTTP; set ops.tls" if is_clear else ""
         yield (
-            f"ops.listen: other machines can connect, and the metrics need no password{clear}; "
-            "let only Prometheus and the operators connect, or listen on 127.0.0.1"
+            f"ops.listen: other machines can connect to this address, and the metrics need no password{clear}; use a "
+            "firewall that lets only Prometheus and the operators connect, or listen on 127.0.0.1"
         )
 
 
@@ -223,7 +232,7 @@ def _rule_warnings(settings: Settings) -> Iterator[str]:
     yield from _list_warnings(settings, len(rule_problems))
     if settings.rules.files and settings.store.retention < _RULES_READ:
         yield (
-            "store.retention: is so short that the store may drop events before the rules have read them; keep events for at "
+            "store.retention: is so short that the store may drop events before the rules have read them; write at "
             "least 1h"
         )
     for correlation in ruleset.correlations:
@@ -266,8 +275,8 @@ def _reaction_warnings(settings: Settings) -> Iterator[str]:
         ops = settings.ops
         if not ops.token and not ops.proxy:
             yield (
-                "ops.token: is not set, so an action cannot be approved on its page, only with `forwarder reactions approve`; "
-                "set it, or ops.proxy"
+                "ops.token: is not set, so operators can approve an action only with `forwarder reactions approve`, "
+                "not on the page of the action; set ops.token or ops.proxy"
             )
         if settings.reactions.webhooks and not ops.url:
             yield (

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "uses the other half. A running forwarder uses at most `reconcile.rate_share` for both together.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Only estimate the number of events, and how long it takes to fetch them."
+    "--dry-run", is_flag=True, help="Fetch nothing; only estimate the number of events, and the time to fetch them."
 )
 def backfill(
     config: Path, org: str | None, since: Micros, until: Micros | None, rate_share: float | None, *, dry_run: bool
@@ -88,9 +88,11 @@ def _within_retention(since: Micros, until: Micros | None) -> tuple[Micros, Micr
     now = SystemClock().now()
     until = min(until or now, now)
     if since >= until:
-        raise click.UsageError("--since must be before --until, and in the past")
+        raise click.UsageError("--since must be in the past and before --until; correct one of the two")
     if until <= now - RETENTION:
-        raise click.UsageError("Okta keeps its log for 90 days; the whole range is older")
+        raise click.UsageError(
+            "the whole range is older than 90 days, and Okta keeps its log only for 90 days; choose a later --until"
+        )
     if since < now - RETENTION:
         echo("Okta keeps its log for 90 days; the backfill starts 90 days ago.", fg="yellow", err=True)
     return max(since, now - RETENTION), until
@@ -179,12 +181,12 @@ def _print_plan(plan: "BackfillPlan") -> None:
     since, until = iso(plan.since, "seconds"), iso(plan.until, "seconds")
     if plan.polled_until is not None:
         polled = iso(plan.polled_until, "seconds")
-        echo(f"Polling fetches the events after {polled}, so the backfill leaves them out.")
+        echo(f"The backfill ends at {polled}, because polling fetches all later events.")
     if plan.since >= plan.until:
         echo("There is nothing to fetch.", fg="green")
         return
     if plan.began < plan.since:
-        echo(f"The last backfill stopped at {since}; it resumes there.")
+        echo(f"The last backfill stopped at {since}; this backfill resumes at that time.")
     calls = -(-plan.events // LIMIT) + 1
     text = f"{since} to {until}: roughly {count(plan.events, 'event')} in {count(calls, 'call')}"
     if plan.calls_per_minute is not None:

@@ -117,7 +117,7 @@ def discard(
         what = count(number, "malformed event" if is_malformed else "dead letter")
         terminal.echo(f"{what} ({why})" if is_malformed else f"{what} of {of} ({why})")
     if counts and not yes:
-        click.confirm("No sink will ever get these events. Discard them?", abort=True)
+        click.confirm("Discard these events? After that, no sink can ever get them.", abort=True)
     done = commands.discard(selection)
     terminal.echo(f"{count(done, 'dead letter')} discarded.")
     _check_all(ids, done)
@@ -166,7 +166,7 @@ def _check_all(ids: tuple[int, ...], done: int) -> None:
 
 def _selection(ids: tuple[int, ...], sink: str | None, reason: str | None, *, everything: bool) -> DeadLetterSelection:
     if bool(ids) == everything:
-        raise click.UsageError("give IDs, or --all; with --all, --sink and --reason select the dead letters")
+        raise click.UsageError("name dead letters by their IDs, or add --all, which --sink and --reason can limit")
     return DeadLetterSelection(ids=ids or None, sink=sink, reason=reason)
 
 

@@ -12,7 +12,10 @@ import click
     "--exit",
     "leave",
     is_flag=True,
-    help="End when the sink has all events of --events, or after a time limit. The exit code is 1 if an event is missing.",
+    help=(
+        "End as soon as the sink has received as many events as --events says, or after a time limit. The exit code "
+        "is 1 if an event is missing."
+    ),
 )
 @click.option(
     "--rate",

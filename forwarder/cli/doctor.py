@@ -36,7 +36,11 @@ def _not_zero(_: click.Context, param: click.Parameter, seconds: float) -> float
 @click.option("--list", "listed", is_flag=True, help="List the checks and exit.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @click.option(
-    "--skip", "skipped", multiple=True, metavar="CHECK", help="Leave out this check or group. Can be repeated."
+    "--skip",
+    "skipped",
+    multiple=True,
+    metavar="CHECK",
+    help="Do not run this check or group of checks. Can be repeated.",
 )
 @click.option("--offline", is_flag=True, help="Open no connection: only do what `forwarder check` does.")
 @click.option(
@@ -142,8 +146,8 @@ def _refuse_unknown(names: Sequence[str], checks: "Sequence[Check]") -> None:
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else "`forwarder doctor --list` lists them"
-            raise click.UsageError(f"there is no check {name}; {hint}")
+            hint = f"did you mean {near[0]}?" if near else "`forwarder doctor --list` lists all checks"
+            raise click.UsageError(f"unknown check or group `{name}`; {hint}")
 
 
 def _list(checks: "Sequence[Check]", *, as_json: bool) -> None:

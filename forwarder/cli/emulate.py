@@ -183,7 +183,7 @@ def _key(path: str | None, app: str, flag: str) -> "Secret":
     from forwarder.emulator.oauth.dpop import KeyFormatError, read_key
 
     if path is None:
-        raise click.UsageError(f"{app} needs {flag}: the key that signs its assertions")
+        raise click.UsageError(f"{app} needs {flag}, the file with the key that signs the app's assertions")
     try:
         # Absolute, because `Secret` hides a relative path in its errors: the path could be a secret.
         key = Secret.read({"file": str(Path(path).absolute())})

@@ -99,15 +99,13 @@ def _check_usage(
 ) -> None:
     for text in (uuid, user, event_type):
         if text is not None and not text.strip():
-            raise click.UsageError(
-                "a UUID, --user and --type must not be blank; write a value, or leave the option out"
-            )
+            raise click.UsageError("a UUID, --user or --type is blank; write a value, or leave it out")
     if uuid is not None and (user, event_type, around) != (None, None, None):
         raise click.UsageError("a UUID names one event; leave out --user, --type and --around")
     if uuid is not None and "@" in uuid:
         raise click.UsageError(f"{uuid} is a login, not a UUID; write --user {uuid}")
     if uuid is None and user is None and event_type is None and around is None:
-        raise click.UsageError("name an event: UUID, --user X, --type T or --around 10:03")
+        raise click.UsageError("no event was named; give a UUID, --user X, --type T or --around 10:03")
     if within is not None and around is None:
         raise click.UsageError("--within needs --around")
     if event_type is not None and (problem := unknown_event_type(event_type)):
@@ -158,7 +156,7 @@ def _live(store: Path) -> Mapping[str, Any] | None:
     try:
         return ask(store, StatusRequest(), timeout=_TIMEOUT)
     except ForwarderError as error:
-        echo(f"The running forwarder could not be asked why events wait: {error}", fg="yellow", err=True)
+        echo(f"The running forwarder did not say why events wait: {error}", fg="yellow", err=True)
         return None
 
 

@@ -241,7 +241,10 @@ def _hook(event: Mapping[str, Any]) -> str:
         return "hooks do not carry this type; only the System Log has it"
     named = event["named_for_our_hook"]
     if named is None:
-        return "hooks carry this type; Okta meant the event for a hook, but the forwarder does not know the id of its own hook"
+        return (
+            "hooks carry this type; Okta meant the event for a hook, but the forwarder does not know the id of its "
+            "own hook"
+        )
     return "hooks carry this type; Okta " + (
         "meant the event for our hook" if named else "did not mean the event for our hook"
     )
@@ -271,7 +274,10 @@ def _document(sink: Mapping[str, Any]) -> str:
     if document["found"]:
         return f"its document is in {document['index']}"
     if sink["place"] == "delivered":
-        return "its document is NOT in Elasticsearch: it was deleted, has expired, or an ingest pipeline dropped it"
+        return (
+            "its document is NOT in Elasticsearch: the document was deleted, has expired, or was dropped by an "
+            "ingest pipeline"
+        )
     return "its document is not in Elasticsearch"
 
 

@@ -82,5 +82,5 @@ def _missing(selection: HookSelection, *, hook: bool) -> list[str]:
     missing = missing_api_keys(selection.name, selection.org)
     if hook and not selection.org.hook:
         example = "{uri: https://hooks.acme.com/okta/events}"
-        missing.append(f"orgs.{selection.name}.hook: is required for this command, as in {example}")
+        missing.append(f"orgs.{selection.name}.hook: this setting is required for this command, as in {example}")
     return missing

@@ -44,7 +44,9 @@ _id_option = click.option(
     help="Use the hook with this ID, instead of finding the hook by the setting `hook.name`.",
 )
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Show what would change, but change nothing.")
-_force_option = click.option("--force", is_flag=True, help="Send the secret even if the receiver refuses it.")
+_force_option = click.option(
+    "--force", is_flag=True, help="Send the secret to Okta even if the receiver refuses this secret."
+)
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

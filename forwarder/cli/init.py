@@ -72,7 +72,9 @@ def init(  # noqa: PLR0913 - one for each option
     Exit codes: 0 written; 1 a file exists or cannot be written; 2 wrong usage.
     """
     if config.exists() or config.is_symlink():
-        raise ForwarderError(f"{config} exists, and `init` never overwrites a file; name another file with --config")
+        raise ForwarderError(
+            f"{config} already exists, and `init` never overwrites a file; name another file with --config"
+        )
 
     def ask(given: str | None, option: str, question: str, default: str, check: Callable[[str], str]) -> str:
         if given is None and not yes:
@@ -126,7 +128,7 @@ def _public_url(written: str) -> str:
 
 def _kind(written: str) -> str:
     if written not in (*_ADDRESSES, "file"):
-        raise click.BadParameter(f"{written} is not elasticsearch, otlp or file")
+        raise click.BadParameter(f"{written} is not a kind of sink; write elasticsearch, otlp or file")
     return written
 
 
@@ -156,11 +158,13 @@ def _write(config: Path, answers: _Answers) -> None:
         made = [name for name in (_HOOK_FILE, _OPS_FILE) if _make_secret(answers.secrets / name)]
         _create(config, text, 0o644)
     except OSError as error:
-        raise ForwarderError(f"{error.filename} cannot be written: {error.strerror}; choose another place") from None
+        raise ForwarderError(
+            f"{error.filename} cannot be written: {error.strerror}; choose another folder or file"
+        ) from None
     echo(f"Wrote {config}" + "".join(f" and {answers.secrets / name}" for name in made) + ".", fg="green")
     for name in (_HOOK_FILE, _OPS_FILE):
         if name not in made:
-            echo(f"{answers.secrets / name} already exists, and is used as it is.")
+            echo(f"{answers.secrets / name} already exists, so `init` uses this file unchanged.")
     if problems := config_check.problems(load(config)):
         raise SettingsError(problems)
     _print_next(config, answers)

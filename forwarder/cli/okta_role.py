@@ -27,7 +27,9 @@ _HINT = (
 @click.command("okta-role")
 @config_option
 @click.option("--org", type=ORG, help="The name of the org; required if several orgs are possible.")
-@click.option("--apply", "applies", is_flag=True, help="Make the changes; without this option, they are only shown.")
+@click.option(
+    "--apply", "applies", is_flag=True, help="Make the changes. Without this option, the command only shows them."
+)
 @click.option(
     "--group",
     "groups",

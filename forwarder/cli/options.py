@@ -118,7 +118,7 @@ def missing_api_keys(name: str, org: OrgSettings) -> list[str]:
     """Return a line for each setting that calls of Okta's API need and that the org `name` does not have."""
     needed = (("url", "https://acme.okta.com", org.url), ("api", "{token: {file: /run/secrets/okta-token}}", org.api))
     return [
-        f"orgs.{name}.{key}: is required for this command, as in {example}"
+        f"orgs.{name}.{key}: this setting is required for this command, as in {example}"
         for key, example, value in needed
         if not value
     ]

@@ -42,7 +42,7 @@ def _not_blank(_context: click.Context, _option: click.Parameter, written: str) 
 
 def _not_zero(_context: click.Context, _option: click.Parameter, seconds: float | None) -> float | None:
     if seconds == 0:
-        raise click.BadParameter("must be longer than 0s, such as 2h")
+        raise click.BadParameter("the time must be longer than 0s; write one such as 2h")
     return seconds
 
 

@@ -38,7 +38,7 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
         except ValueError:
             rate = 0.0
         if not 0.01 <= rate <= 100_000:
-            self.fail(f"{value!r} is not a rate; write one such as 200/s", param, ctx)
+            self.fail(f"{value!r} is not a rate; write a rate such as 200/s", param, ctx)
         return rate
 
 
@@ -53,7 +53,12 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # generic only from cli
 @click.option(
     "--until", type=TimeParam(), help="Only events received before this time, written like --since; by default now."
 )
-@click.option("--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    help="Only events of this type, or of types that match a pattern such as user.session.*; can be repeated.",
+)
 @click.option("--org", type=ORG, help="Only events of this org.")
 @click.option(
     "--rate", type=_Rate(), default="200/s", show_default=True, help="The maximum number of events per second."
@@ -98,7 +103,7 @@ def replay(  # noqa: PLR0913 - one for each option
     if since is not None:
         chosen = Range(since, min(until or SystemClock().now(), SystemClock().now()), types, org or "")
         if chosen.since >= chosen.until:
-            raise click.UsageError("--since must be before --until, and in the past")
+            raise click.UsageError("--since must be in the past and before --until; correct one of the two")
         commands = store_commands(settings)
         plan = commands.redelivery_plan(sink, chosen, settings.sinks[sink].accepts)
         _print_plan(settings, sink, chosen, plan, as_json=as_json)

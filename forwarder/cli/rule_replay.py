@@ -53,8 +53,8 @@ def replay(config: Path, since: Micros, wanted: str | None, *, as_json: bool) ->
     if wanted is not None and not any(_is_named(rule, wanted) for rule in known):
         names = [name for rule in known for name in (rule.id, rule.name, rule.title) if name]
         near = difflib.get_close_matches(wanted, names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else "`forwarder rules list` shows them"
-        raise click.BadParameter(f"there is no rule {wanted!r}; {hint}", param_hint="--rule")
+        hint = f"did you mean {near[0]!r}?" if near else "`forwarder rules list` shows all rules"
+        raise click.BadParameter(f"unknown rule {wanted!r}; {hint}", param_hint="--rule")
     store = store_commands(settings)
     reactions = rehearsal(settings, rules) if settings.reactions.on else None
     report = Replay(store, settings.rules, rules, since, rehearsal=reactions).run(
@@ -101,7 +101,7 @@ def list_rules(config: Path, *, as_json: bool) -> None:
 def _loaded(config: Path) -> "tuple[Settings, Ruleset]":
     settings = load_settings(config, secrets=False)
     if not settings.rules.files:
-        raise click.UsageError("the configuration names no rules; set `rules.files`")
+        raise click.UsageError("the configuration names no files of rules; set `rules.files`")
     return settings, load_rules(settings)
 
 
@@ -143,7 +143,10 @@ def _rows(
 def _print_replay(report: "ReplayReport") -> None:
     echo(f"{count(report.events, 'event')} received from {report.since} to {report.until}")
     if report.too_old:
-        echo(f"{count(report.too_old, 'event')} older than rules.max_age: the live evaluation leaves them out")
+        echo(
+            f"{count(report.too_old, 'event')} older than rules.max_age: a running forwarder does not evaluate these "
+            "events"
+        )
     for rule in report.rules:
         if rule.matches or rule.held_back or rule.alerts_too_old:
             _print_rule(rule)

@@ -179,7 +179,7 @@ def _print_table(
 def _print_unknown(found: "list[tuple[Path, Coverage]]") -> None:
     for path, needs in found:
         for name, near in needs.unknown.items():
-            echo(f"{path}: {needs.rule.name}: there is no event type {name}{_hint(name, near)}", fg="yellow")
+            echo(f"{path}: {needs.rule.name}: unknown event type {name}{_hint(name, near)}", fg="yellow")
 
 
 def _hint(name: str, near: str | None) -> str:

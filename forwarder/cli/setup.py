@@ -80,7 +80,7 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
         (name,) = known
     if name is None or name not in known:
         listed = ", ".join(known) or "the configuration has none"
-        raise click.UsageError(f"name an elasticsearch sink with --sink: {listed}")
+        raise click.UsageError(f"choose an elasticsearch sink with --sink: {listed}")
     sink = known[name]
     if problems := [f"sinks.{name}.{key}: {problem}" for key, problem in sink.file_problems()]:
         raise SettingsError(problems)

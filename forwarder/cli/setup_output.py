@@ -27,7 +27,8 @@ def secret_source(_: click.Context, param: click.Parameter, value: str | None) -
     if kind not in {"env", "file"} or not place:
         # Do not show the value: it may be the secret.
         raise click.BadParameter(
-            f"write {SECRET_SOURCE}; every user of the machine can see a secret on the command line", param=param
+            f"write the secret as {SECRET_SOURCE}, because every user of the machine can see the command line",
+            param=param,
         )
     return {kind: place}
 

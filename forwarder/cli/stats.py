@@ -63,7 +63,10 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
     """
     settings = load_settings(config, secrets=False)
     if name in settings.sinks:
-        raise click.BadParameter(f"{name} is in the configuration; remove it there first", param_hint="NAME")
+        raise click.BadParameter(
+            f"the sink {name} is still in the configuration; remove the sink from the configuration first",
+            param_hint="NAME",
+        )
     commands = store_commands(settings)
     ledger = commands.ledger()
     events = ledger.removed.get(name, ledger.sinks[name].waiting if name in ledger.sinks else 0)

@@ -25,7 +25,12 @@ _COLUMNS = "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor
 
 @click.command()
 @config_option
-@click.option("--type", "types", multiple=True, help="Only this event type, such as user.session.*; can be repeated.")
+@click.option(
+    "--type",
+    "types",
+    multiple=True,
+    help="Only events of this type, or of types that match a pattern such as user.session.*; can be repeated.",
+)
 @click.option("--actor", default="", help="Only events of actors with this text in the login, name or id.")
 @click.option("--outcome", default="", help="Only this outcome, such as FAILURE.")
 @click.option("--org", type=ORG, default="", help="Only events of this org.")
@@ -55,7 +60,9 @@ _COLUMNS = "{published:<23}  {source:<5}  {event_type:<36}  {outcome:<9}  {actor
     help=f"Begin with the events received at this time: {MomentParam.examples}. By default, with the next event.",
 )
 @click.option(
-    "--follow/--no-follow", default=True, help="Continue with new events, or end after the events in the store."
+    "--follow/--no-follow",
+    default=True,
+    help="After the events in the store, continue with new events (--follow), or end (--no-follow).",
 )
 @click.option(
     "--url", help="Read another machine's ops listener, such as https://forwarder:9464, instead of the store."
@@ -148,9 +155,7 @@ def _as_sent(config: Path, sink: str | None, fields: tuple[str, ...]) -> tuple[A
         return None, FieldRedactor(paths).redact, None
     sinks = load_settings(config, secrets=False).sinks
     if sink not in sinks:
-        raise click.BadParameter(
-            f"the configuration has no sink {sink!r}; it has {', '.join(sorted(sinks))}", param_hint="--sink"
-        )
+        raise click.BadParameter(f"unknown sink {sink!r}; known sinks: {', '.join(sorted(sinks))}", param_hint="--sink")
     settings = sinks[sink]
     paths += settings.redact
     return settings.accepts, FieldRedactor(paths).redact if paths else None, preview(settings)

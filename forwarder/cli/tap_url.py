@@ -51,7 +51,7 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
     except httpx.ReadTimeout as error:
         if ends_at is None or time.monotonic() < ends_at:
             raise ForwarderError(
-                f"{url} has sent nothing for {silence:g} s; check that the forwarder still runs there"
+                f"{url} has sent nothing for {silence:g} s; check that the forwarder at this address still runs"
             ) from error
         return
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
@@ -80,7 +80,7 @@ def _events(lines: Iterator[str], ends_at: float | None, form: str | None) -> It
 def _event(text: str, form: str | None) -> dict[str, Any]:
     line = msgspec.json.decode(text, type=dict[str, Any])
     if not line.keys() >= {*FIELDS, form or FIELDS[0]}:
-        raise ValueError("it sends something that is not an event of a forwarder")
+        raise ValueError("the response has a line that is not an event of a forwarder")
     return line
 
 
@@ -89,7 +89,7 @@ def _refusal(url: str, response: httpx.Response) -> str:
         return f"{url} refused the request ({response.status_code}): set FORWARDER_OPS_TOKEN to the forwarder's `ops.token`"
     if response.is_redirect:
         host = split_url(response.headers.get("location", "")).netloc or "another address"
-        return f"{url} redirects to {host}, and the token is not sent there; {_WHERE}"
+        return f"{url} redirects to {host}, and the command does not send the token to another address; {_WHERE}"
     if response.status_code == httpx.codes.NOT_FOUND:
         return f"{url} has no live stream (404); {_WHERE}"
     return f"{url} refused the request ({response.status_code}): {_start(response)}"

@@ -58,7 +58,10 @@ class ZoneReport:
             echo("It takes Okta about a minute to apply a change.")
         if self._waiting:
             names = printable_line(", ".join(self._waiting))
-            echo(f"Not ACTIVE yet: {names}. Check the list, then: forwarder zones sync --activate", fg="yellow")
+            echo(
+                f"Not ACTIVE yet: {names}. Check what these zones list, then run: forwarder zones sync --activate",
+                fg="yellow",
+            )
         if not self._found.plan.steps:
             echo(f"{self._org} declares no zones.")
 

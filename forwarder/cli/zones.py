@@ -68,7 +68,10 @@ def show(config: Path, org: str | None, *, as_json: bool) -> None:
     "--adopt",
     metavar="NAME",
     multiple=True,
-    help="Take over this declared zone, although someone else made it in Okta. Can be repeated.",
+    help=(
+        "Take over a zone of this name that the configuration declares, although someone else made the zone in "
+        "Okta. Can be repeated."
+    ),
 )
 def sync(
     config: Path, org: str | None, *, dry_run: bool, activate: bool, adopt: tuple[str, ...], as_json: bool
@@ -82,7 +85,9 @@ def sync(
     name, settings, org_settings = _select(config, org)
     known = {*org_settings.zones, org_settings.blocklist.zone}
     if unknown := sorted(set(adopt) - known):
-        raise click.UsageError(f"--adopt: {unknown[0]} is not declared; declared are: {', '.join(sorted(known))}")
+        raise click.UsageError(
+            f"--adopt: unknown zone {unknown[0]}; zones in the configuration: {', '.join(sorted(known))}"
+        )
 
     async def run() -> bool:
         async with _connect(name, settings, org_settings) as writer:

@@ -8,7 +8,7 @@ from pydantic import PlainSerializer
 
 _MAPPING = "write keys with values, as in {key: value}, with a blank after each colon"
 _WHOLE = "write a whole number, as in 100"
-_TEXT = "write a text; quote a number, a date, and words like no and off"
+_TEXT = "write a string; put a number, a date, or a word like no or off in quotes"
 _NETWORK = "is not an address or a network; write one such as 192.0.2.7 or 192.0.2.0/28, without a port"
 _TEXTS = {
     "missing": "is required",
@@ -67,7 +67,7 @@ def plain(error: Any, annotated: Any) -> str:
     if kind in {"literal_error", "enum"}:
         return "write " + re.sub(r"'(.*?)'", r"\1", context["expected"])
     if kind == "string_too_long":
-        return f"is longer than {context['max_length']} characters"
+        return f"is longer than {context['max_length']} characters; shorten the value"
     if kind == "string_pattern_mismatch":
         examples = getattr(annotated, "examples", None) or []
         return "is empty, or has a character that is not allowed" + "".join(

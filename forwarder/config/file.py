@@ -62,7 +62,7 @@ _KINDS = {
     _INT: "a number",
     _FLOAT: "a number",
     "tag:yaml.org,2002:timestamp": "a date",
-    "tag:yaml.org,2002:str": "a text",
+    "tag:yaml.org,2002:str": "a string",
 }
 """The kind of a value in words, by the tag that YAML gives to the value."""
 
@@ -119,14 +119,17 @@ class _Loader(yaml.SafeLoader):
     def fetch_flow_collection_start(self, token: Any) -> None:
         """Read a `[` or `{`. Refuse deep nesting: PyYAML would need seconds to reach the limit of recursion."""
         if self.flow_level == _MOST_NESTED:
-            raise yaml.scanner.ScannerError(None, None, "lists or mappings are nested too deeply", self.get_mark())
+            raise yaml.scanner.ScannerError(
+                None, None, "lists or mappings are nested too deeply; use fewer levels", self.get_mark()
+            )
         super().fetch_flow_collection_start(token)
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: FBT001, FBT002  # as in the base class
         """Return the value of `node`. Raise an error with line and column for an impossible date or number."""
         if node.tag == _INT and re.fullmatch(r"[-+]?0[0-7_]+", node.value):
             raise _error(
-                "YAML reads this as an octal number; remove the 0 at the beginning, or, if this is a text, put it into quotes",
+                "YAML reads a number that begins with 0 as an octal number; remove the 0, or, if the value is a "
+                "string, put it in quotes",
                 node,
             )
         if node.tag in {_INT, _FLOAT} and ":" in node.value:  # YAML 1.1 reads 12:30 as a number in base 60
@@ -152,7 +155,8 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
     for key_node, _ in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
             raise _error(
-                "a key must be a text, not a mapping or a list; if a value begins with `{` or `[`, put it in quotes",
+                "a key must be a string, not a mapping or a list; if a value begins with `{` or `[`, put the "
+                "value in quotes",
                 key_node,
             )
         if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *other` may be written several times
@@ -161,7 +165,7 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
         key_node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
         key = loader.construct_object(key_node)
         if key in seen:
-            raise _error("the key is written twice; put all that belongs to it below one of them", key_node)
+            raise _error("the key is written twice; write it once, with everything that belongs to it", key_node)
         seen.add(key)
     return loader.construct_mapping(node, deep=True)
 
@@ -178,7 +182,7 @@ def _one_line(error: Exception) -> str:
         hint = next((f"; {hint}" for sign, hint in _HINTS.items() if sign in words), "")
         words = _WRITTEN.sub("", words)
         return f"line {mark.line + 1}, column {mark.column + 1}: {words}{hint}"
-    return "is not YAML text in UTF-8; save it as UTF-8"
+    return "the file is not YAML in UTF-8; save the file as UTF-8"
 
 
 def without_secrets(tree: Any, unread: Callable[[dict[str, str]], Any]) -> Any:

@@ -22,7 +22,7 @@ def check_host(host: str) -> None:
         try:
             ip_address(host)
         except ValueError:
-            raise ValueError("has an IP address that cannot exist; write one as in 192.0.2.7 or [::1]") from None
+            raise ValueError("the IP address is invalid; write one such as 192.0.2.7 or [::1]") from None
         return
     try:
         name = host.encode("ascii" if host.isascii() else "idna").decode()
@@ -30,8 +30,8 @@ def check_host(host: str) -> None:
         name = ""
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise ValueError(
-            "has a host name that cannot exist; write parts of at most 63 letters, digits and `-`, with single dots "
-            "between the parts (wildcards and variables are not replaced)"
+            "the host name is invalid; its parts may have at most 63 letters, digits and `-`, with single dots "
+            "between the parts, and no wildcards or variables"
         )
 
 
@@ -49,7 +49,7 @@ def split_url(url: str) -> SplitResult:
     if not is_url:
         raise ValueError("is not a URL; write one like https://host.example:8443")
     if re.search(r"[\x00-\x20\x7f\\]", url):
-        raise ValueError("has a blank, a control character or a backslash; remove it")
+        raise ValueError("the URL has a blank, a control character or a backslash; remove this character")
     if parts.hostname:
         check_host(parts.hostname)
     return parts
@@ -70,7 +70,7 @@ def split_http_url(url: str, credentials: str) -> SplitResult:
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.startswith("//"):
         raise ValueError("is not a URL of a server; write one like https://host.example:8443")
     if "?" in url or "#" in url:
-        raise ValueError("may have only a scheme, a host, a port and a path")
+        raise ValueError("the URL may have only a scheme, a host, a port and a path; remove all other parts")
     return parts
 
 

@@ -86,8 +86,8 @@ class Describer:
                 ):
                     place, _ = self._locate(holder)
                     return (
-                        f"{place}.{key}: is a key of `{place}.NAME`; write a name of your choice below `{holder[-1]}`, and "
-                        "this key below the name, indented"
+                        f"{place}.{key}: this key belongs to `{place}.NAME`; write a name of your choice below `{holder[-1]}`, "
+                        "and write this key below that name, indented"
                     )
         return None
 
@@ -122,7 +122,7 @@ class Describer:
         `siblings`, the keys that its section has."""
         key = str(loc[-1])
         if ":" in key:
-            return "put a blank after the colon"
+            return "write a space after the colon"
         snake = re.sub(r"(?<=[a-z])(?=[A-Z])|[- .]", "_", key).lower()
         near = difflib.get_close_matches(snake, siblings, n=1, cutoff=0.8)
         near = near or [known for known in siblings if snake.startswith(known) or (snake and known.startswith(snake))]

@@ -30,7 +30,7 @@ def private_rsa_key(text: str, make: str) -> "RSAPrivateKey":
     """
     private, _ = rsa_key(text, make)
     if private is None:
-        raise ValueError(f"is a public key; write the private key that belongs to it, or {make}")
+        raise ValueError(f"is a public key; write the private key of the same pair, or {make}")
     return private
 
 
@@ -62,7 +62,7 @@ def rsa_key(text: str, make: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]"
     if not isinstance(public, rsa.RSAPublicKey):
         raise ValueError(f"is not an RSA key, but Okta accepts only RS256; {make}")  # noqa: TRY004
     if public.key_size < _SHORTEST:
-        raise ValueError(f"has {public.key_size} bits, and at least {_SHORTEST} are required; {make}")
+        raise ValueError(f"the key has {public.key_size} bits, but at least {_SHORTEST} bits are required; {make}")
     return private, public
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from forwarder.config.variables import is_variable
 from forwarder.safe_files import cannot_read, read_small
 
-_FORMS = "a secret is a string, {env: NAME} or {file: path}"
+_FORMS = "write a secret as a string, {env: NAME} or {file: path}"
 _NOT_UTF_8 = "it is not text in UTF-8; save it as UTF-8, or name another file"
 _NAME = re.compile(r"[A-Z][A-Z0-9_]{0,60}|[a-z][a-z0-9_]{0,60}")
 _QUOTED = re.compile(r"""(["'])[^"']+\1|[“„].+[”“]""", re.DOTALL)
@@ -24,18 +24,27 @@ def refuse_source(text: str) -> None:
     """Raise ValueError if `text` is not a secret, but only names a secret in a wrong form, such as `$NAME` or a
     path."""
     if is_variable(text) or re.fullmatch(r"([A-Za-z]+ )?(\$[A-Za-z_]\w*|%[A-Za-z_]\w*%)", text):
-        raise ValueError("variables are not replaced in a text; write {env: NAME}")
+        raise ValueError(
+            "the value contains a variable, which the forwarder does not replace; write {env: NAME} instead"
+        )
     if "_" in text and _NAME.fullmatch(text) and text in os.environ:
-        raise ValueError("is the name of an environment variable, not its value; write {env: NAME}")
+        raise ValueError(
+            "the value is the name of an environment variable, not a secret; to read the secret from that variable, "
+            "write {env: NAME}"
+        )
     if re.match(r"(env|file):\S", text):
-        raise ValueError("is a text, not a source; write {env: NAME} or {file: path}, with a blank after the colon")
+        raise ValueError(
+            "the value is a string, not a mapping; write {env: NAME} or {file: path}, with a space after the colon"
+        )
     if re.fullmatch(r"""\s*\{\s*["']?(env|file)["']?\s*:[^{}]*\}\s*""", text):
         raise ValueError(
-            "is a text, not a source; write {env: NAME} or {file: path} without quotes around it, or, in an environment "
-            'variable, JSON such as {"env": "NAME"}'
+            "the value is a string, not a mapping; write {env: NAME} or {file: path} without quotes around the braces, or, "
+            'in an environment variable, JSON such as {"env": "NAME"}'
         )
     if text.startswith("/") and os.path.isfile(text):  # noqa: PTH113  # pathlib's method may raise
-        raise ValueError("is the path of a file, not its content; write {file: path}")
+        raise ValueError(
+            "the value is the path of a file, not a secret; to read the secret from that file, write {file: path}"
+        )
 
 
 def read_source(written: Any) -> str:
@@ -45,21 +54,27 @@ def read_source(written: Any) -> str:
         ValueError: `written` is not a source; or the variable or file is missing, is empty, or contains no secret.
     """
     if isinstance(written, int | float | date):
-        raise ValueError(f"{_FORMS}; YAML does not read this as a text, so put it into quotes")  # noqa: TRY004  # pydantic reports only a ValueError
+        raise ValueError(  # noqa: TRY004  # pydantic reports only a ValueError
+            f"{_FORMS}; YAML does not read this value as a string; put the value in quotes"
+        )
     if not isinstance(written, dict) or len(written) != 1 or not isinstance(next(iter(written.values())), str):
         raise ValueError(_FORMS)
     kind, name = next(iter(written.items()))
     value = _read(kind, name)
     if not value.strip():
-        raise ValueError(f"{kind} {name} is empty; write the secret there")
+        raise ValueError(f"the secret in {kind} {name} is empty; write the secret there")
     if is_variable(value):
         raise ValueError(
-            f"{kind} {name} contains only a variable, which is not replaced; write the secret itself there"
+            f"{kind} {name} contains only a variable, which the forwarder does not replace; write the secret "
+            "itself there"
         )
     if _QUOTED.fullmatch(value):
-        raise ValueError(f"{kind} {name} has quotes around the secret, which would be a part of it; remove them")
+        raise ValueError(
+            f"{kind} {name} has quotes around the secret, and the forwarder would send them as a part of the secret; "
+            "remove the quotes"
+        )
     if _ASSIGNED.fullmatch(value):
-        raise ValueError(f"{kind} {name} contains NAME=VALUE; write only the value there")
+        raise ValueError(f"{kind} {name} contains NAME=VALUE; write only VALUE there")
     check_characters(value)
     return value
 
@@ -73,8 +88,11 @@ def _read(kind: str, name: str) -> str:
     if name in os.environ:
         return os.environ[name].rstrip("\r\n")
     if not _NAME.fullmatch(name):  # the name may be the secret itself
-        raise ValueError("`env` needs the name of a variable, as in {env: ACME_SECRET}, not its value")
-    raise ValueError(f"the environment has no variable {name}; set it, or name another variable")
+        raise ValueError(
+            "`env` is not the name of an environment variable; write a name as in {env: ACME_SECRET}, not the "
+            "secret itself"
+        )
+    raise ValueError(f"the environment variable {name} is not set; set it, or name another variable")
 
 
 def _read_file(name: str) -> str:
@@ -87,7 +105,7 @@ def _read_file(name: str) -> str:
     except FileNotFoundError as error:
         reason = cannot_read(error)
         if name.startswith("~"):
-            reason = "`~` is not replaced; write the whole path"
+            reason = "the forwarder does not replace `~`; write the whole path"
         elif re.search(r"[$%{]", name):
             reason = "variables are not replaced in a path; write it as it is on the disk"
         elif not name.startswith("/"):
@@ -106,4 +124,4 @@ def check_characters(secret: str) -> None:
     try:
         secret.encode()
     except UnicodeEncodeError:
-        raise ValueError("the secret has a character that cannot be written in UTF-8; set another secret") from None
+        raise ValueError("the secret has a character that cannot be encoded in UTF-8; set another secret") from None

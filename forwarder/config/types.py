@@ -55,9 +55,9 @@ def _amount(value: Any, units: Mapping[str, float], largest: float, what: str, e
         raise ValueError(f"{shown(value)} is not a {what}; write a number with a unit, as in {examples}")
     amount, smallest = float(match[1]) * unit, min(units.values())
     if amount > largest:
-        raise ValueError(f"{shown(value)} is too much; write at most {_text(largest, units)}")
+        raise ValueError(f"{shown(value)} is too large; write at most {_text(largest, units)}")
     if 0 < amount < smallest:
-        raise ValueError(f"{shown(value)} is too little; write at least {_text(smallest, units)}")
+        raise ValueError(f"{shown(value)} is too small; write at least {_text(smallest, units)}")
     return amount
 
 
@@ -214,23 +214,31 @@ def _path(written: Any) -> Any:
         if not written.strip() or "\0" in written:
             raise ValueError("is not a path; write one like /var/lib/forwarder/forwarder.db")
         if written != written.strip():
-            raise ValueError("begins or ends with a blank or a line break; remove it")
+            raise ValueError("the path begins or ends with a blank or a line break; remove it")
         if written.startswith("~"):
-            raise ValueError("`~` is not replaced; write the whole path")
+            raise ValueError("the forwarder does not replace `~`; write the whole path")
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", written):
             raise ValueError("is a URL; write a path on the disk, like /var/lib/forwarder/forwarder.db")
         if re.search(r"%[YmdH]|\$\{?\w|\{\{", written):
-            raise ValueError("variables and dates are not replaced in a path; write it as it is on the disk")
+            raise ValueError(
+                "the path has a variable or a date format, which the forwarder does not replace; write the path as "
+                "it is on the disk"
+            )
         if "*" in written:
-            raise ValueError("has a pattern, which is not replaced; name a file, or, for rules, a folder")
+            raise ValueError(
+                "the path has a pattern such as `*`, which the forwarder does not expand; name a file, or, for "
+                "rules, a folder"
+            )
         if any(len(name) > _LONGEST_NAME for name in os.fsencode(written).split(b"/")):
-            raise ValueError(f"a name in it is longer than {_LONGEST_NAME} bytes; write a shorter name")
+            raise ValueError(
+                f"a file or folder name in the path is longer than {_LONGEST_NAME} bytes; choose a shorter name"
+            )
     return written
 
 
 def _file(written: Any) -> Any:
     if isinstance(written, str) and written.endswith("/") and written.strip("/"):
-        raise ValueError("ends with `/`, as a folder does; name the file in it")
+        raise ValueError("ends with `/`, so it names a folder; name a file in that folder")
     return written
 
 

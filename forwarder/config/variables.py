@@ -51,6 +51,6 @@ def variable_problems(value: Any, path: str = "") -> Iterator[str]:
             yield from variable_problems(item, f"{path}[{number}]")
     elif isinstance(value, str) and has_variable(value):
         yield (
-            f"{path}: variables are not replaced in a text; write the value here, or set it by an environment variable, "
-            "as in FORWARDER__STORE__PATH"
+            f"{path}: the value contains a variable, which the forwarder does not replace; write the value itself, "
+            "or set this key by an environment variable, as in FORWARDER__STORE__PATH"
         )

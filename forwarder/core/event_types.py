@@ -55,5 +55,5 @@ def unknown_event_type(name: str) -> str | None:
         if near
         else "write a name such as user.session.start, or a pattern such as user.session.*"
     )
-    what = "no event type matches" if "*" in name else "there is no event type"
-    return f"{what} {name} in Okta's catalogue (release {RELEASE}); {hint}"
+    what = "no event type matches" if "*" in name else "unknown event type"
+    return f"{what} {name} (searched in Okta's catalogue, release {RELEASE}); {hint}"

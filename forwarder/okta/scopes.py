@@ -21,17 +21,20 @@ _KNOWN_SCOPES = tuple(f"okta.{resource}.{right}" for resource in _RESOURCES for 
 def check_scopes(scopes: tuple[str, ...]) -> None:
     """Raise ValueError if a scope is misspelled, or if the scope okta.logs.read, which every org needs, is missing."""
     if not scopes:
-        raise ValueError("`scopes` is empty, but a service app needs at least one")
+        raise ValueError("`scopes` is empty, but a service app needs at least one scope; add okta.logs.read")
     for scope in scopes:
         if scope in _KNOWN_SCOPES:
             continue
         if re.search(r"[\s,;]", scope):
             raise ValueError(
-                "`scopes`: write each scope as an item of its own, as in [okta.logs.read, okta.users.read]"
+                "`scopes`: one item holds several scopes; write each scope as an item of its own, as in "
+                "[okta.logs.read, okta.users.read]"
             )
         if near := difflib.get_close_matches(scope, _KNOWN_SCOPES, n=1, cutoff=0.85):
-            raise ValueError(f"`scopes`: there is no scope {scope}; did you mean {near[0]}?")
+            raise ValueError(f"`scopes`: unknown scope {scope}; did you mean {near[0]}?")
         if not scope.startswith("okta."):
             raise ValueError(f"`scopes`: {scope} is not a scope of Okta's API; write one such as okta.logs.read")
     if "okta.logs.read" not in scopes:
-        raise ValueError("`scopes` lacks okta.logs.read; add it, because the forwarder must read the System Log")
+        raise ValueError(
+            "`scopes` lacks okta.logs.read, which the forwarder needs to read the System Log; add okta.logs.read"
+        )

@@ -230,7 +230,10 @@ def _filters(written: dict[str, str] | None, info: ValidationInfo) -> dict[str, 
     if events and not _needs_rules(events):
         types = resolve(events)
         if unknown := sorted(set(written or ()) - types):
-            raise ValueError(f"a filter is set for {unknown[0]}, which is not among the events")
+            raise ValueError(
+                f"`filters` has a filter for {unknown[0]}, which is not in `events`; add it to `events`, or remove "
+                "the filter"
+            )
     return written
 
 

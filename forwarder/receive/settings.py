@@ -34,7 +34,9 @@ class ReceiverSettings(ListenerLimits):
 
 def _validate_path(value: str) -> str:
     if not _PATH.fullmatch(value) or {".", ".."}.intersection(value.split("/")):
-        raise ValueError("must begin with `/` and have only characters of a URL's path, as in /okta/events")
+        raise ValueError(
+            "must begin with `/`, and may contain only characters that a URL allows in its path, as in /okta/events"
+        )
     if "*" in value:
         raise ValueError("must not contain `*`: a path has no wildcards; write one path, as in /okta/events")
     if len(value) > MAX_URL:
@@ -100,7 +102,8 @@ class HookEndpointSettings(Section):
         for secret in self.secrets:
             if secret.reveal().lower().startswith(f"{self.header.lower()}:"):
                 raise ValueError(
-                    "`secrets` has an item that begins with the name of the header; write only the header's value"
+                    "`secrets` has an item that repeats the name of the header; write only the value of the header, "
+                    "such as `Bearer …`"
                 )
         return self
 

@@ -140,7 +140,7 @@ def _count(value: Any, most: int = _MAX_VALUES) -> int:
         if depth > _MAX_DEPTH:
             raise RuleFileError("is nested too deeply")
         if count > most:
-            raise RuleFileError(f"holds more than {most:,} values")
+            raise RuleFileError(f"the document holds more than {most:,} values; split it into several documents")
         if isinstance(inner, dict):
             found += [(item, depth + 1) for item in inner.values()]
         elif isinstance(inner, list):
@@ -248,7 +248,10 @@ class _Loader(_SafeLoader):  # type: ignore[misc]
                         self.flatten_mapping(part)
                         self._merged += len(part.value)
                         if self._merged > _MAX_MERGED:
-                            raise RuleFileError(f"merges more than {_MAX_MERGED:,} values")
+                            raise RuleFileError(
+                                f"the merge keys (`<<`) of this YAML bring in more than {_MAX_MERGED:,} values; use "
+                                "fewer merge keys"
+                            )
         super().flatten_mapping(node)
 
 

@@ -247,8 +247,8 @@ class _Loading:
         missing = [rule for rule in rules if rule not in named]
         for rule in missing:
             if rule not in self._other_products:
-                hint = did_you_mean(rule, named, "add its file to `rules.files`")
-                self._problem(about, f"there is no rule with the id or name {rule!r}{hint}")
+                hint = did_you_mean(rule, named, "add the file of the rule to `rules.files`")
+                self._problem(about, f"unknown rule {rule!r}: no loaded rule has this id or name{hint}")
         return bool(missing)
 
     def _resolved(self, found: Correlation, named: Mapping[str, str]) -> Correlation | None:

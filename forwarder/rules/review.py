@@ -65,7 +65,7 @@ def warnings(ruleset: Ruleset, rules: Sequence[Reviewed]) -> list[RuleProblem]:
 def _type_warnings(found: Reviewed) -> Iterator[RuleProblem]:
     for name, near in found.needs.unknown.items():
         hint = f"; did you mean {near}?" if near else ""
-        yield _about(found.rule, f"there is no event type {name}{hint}")
+        yield _about(found.rule, f"unknown event type {name}{hint}")
 
 
 def _field_warnings(about: Described, fields: Iterable[str]) -> Iterator[RuleProblem]:

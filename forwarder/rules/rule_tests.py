@@ -83,7 +83,10 @@ def rules_of(file: Path) -> Path:
     for suffix in RULE_SUFFIXES:
         if exists(rules := file.with_name(stem + suffix)):
             return rules
-    raise RuleFileError(f"there is no {stem}.yml or {stem}.txt in the same folder to test")
+    raise RuleFileError(
+        f"the file of the tested rules is missing: the folder of this test file has no {stem}.yml or {stem}.txt; add "
+        "one of the two, or rename the test file"
+    )
 
 
 def read_tests(file: Path) -> TestFile:
@@ -121,7 +124,7 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
     if not isinstance(item, dict) or not {"Name", "ExpectedResult"} <= set(item) or ("Log" in item) == ("Logs" in item):
         raise RuleFileError(f"line {line}: a test needs Name, ExpectedResult, and either Log or Logs")
     if unknown := sorted(set(item) - set(_KEYS)):
-        raise RuleFileError(f"line {line}: there is no key {unknown[0]!r} in a test; known: {', '.join(_KEYS)}")
+        raise RuleFileError(f"line {line}: the test has the unknown key {unknown[0]!r}; known keys: {', '.join(_KEYS)}")
     expected = str(item["ExpectedResult"]).lower()
     logs = item["Logs"] if "Logs" in item else [item["Log"]]
     if (
@@ -183,7 +186,7 @@ def _results(found: TestFile, ruleset: Ruleset) -> Iterator[TestResult]:
             failure = _exception_failure(test, [each for each in chosen if isinstance(each, RuleException)])
         else:
             about = f"rule {test.rule!r}" if test.rule else "rule that can be run"
-            failure = f"there is no {about} in {found.rules}"
+            failure = f"{found.rules} has no {about}; correct `Rule` in the test, or the rule"
         yield TestResult(test, failure)
 
 

@@ -416,6 +416,6 @@ async def test_two_replays_to_one_sink_at_once_are_refused(forwarder: Forwarder,
 
     first = asyncio.create_task(asyncio.to_thread(replay, lambda _: loop.call_soon_threadsafe(started.set)))
     await asyncio.wait_for(started.wait(), 10)
-    with pytest.raises(StoreError, match="another replay to archive is running"):
+    with pytest.raises(StoreError, match="another replay to the sink archive is running"):
         await asyncio.to_thread(replay, lambda _: None)
     assert (await asyncio.wait_for(first, 30))["taken"] == 3

@@ -125,10 +125,12 @@ def read_key(text: str) -> Any:
         else:
             key = serialization.load_pem_public_key(text.strip().encode())
     except _KEY_ERRORS as error:
-        raise KeyFormatError("this is not a key; give the key as PEM or JWK") from error
+        raise KeyFormatError(
+            "the file contains no key in PEM or JWK format; write the key in one of these formats"
+        ) from error
     key = key.public_key() if hasattr(key, "public_key") else key
     if not isinstance(key, RSAPublicKey | EllipticCurvePublicKey):
-        raise KeyFormatError("the key is neither an RSA nor an EC key; give one of these")
+        raise KeyFormatError("the key must be an RSA key or an EC key; use a key of one of these two types")
     return key
 
 

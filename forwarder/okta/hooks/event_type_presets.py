@@ -45,7 +45,7 @@ def event_type_problems(
         if name not in catalogue:
             near = difflib.get_close_matches(name, catalogue, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
-            problems.append(f"there is no event type {name} in Okta's catalogue (release {RELEASE}){hint}")
+            problems.append(f"unknown event type {name} (not in Okta's catalogue, release {RELEASE}){hint}")
         elif HOOK_ELIGIBLE not in catalogue[name]:
             problems.append(f"hooks do not carry {name}, only the System Log does; remove it from the list")
     if not types:
@@ -53,6 +53,7 @@ def event_type_problems(
     if len(types) > MAX_TYPES:
         problems.append(f"{len(types)} event types are too many for one hook; Okta allows {MAX_TYPES}")
     problems += [
-        f"a filter is set for {name}, which is not among the events" for name in sorted(set(filters) - set(types))
+        f"`filters` has a filter for {name}, which is not in `events`; add it to `events`, or remove the filter"
+        for name in sorted(set(filters) - set(types))
     ]
     return problems

@@ -244,7 +244,7 @@ def _unknown_rule(path: str, entry: OnSettings, rules: Sequence[KnownRule]) -> I
         titled = [rule for rule in rules if rule.title.lower() == entry.rule.lower()]
         hint = f"; write its {'name' if titled[0].name else 'id'}, {titled[0].name or titled[0].id}" if titled else ""
         hint = hint or _did_you_mean(entry.rule, names) or "; `forwarder rules list` shows the rules"
-        yield f"{path}.rule: there is no rule with the id or name {entry.rule!r}{hint}"
+        yield f"{path}.rule: unknown rule {entry.rule!r}: no loaded rule has this id or name{hint}"
     if entry.rule is not None and found and not found[0].alerts:
         yield (
             f"{path}.rule: {entry.rule} only feeds a correlation, and has no alerts of its own; name the correlation, or "
@@ -255,7 +255,7 @@ def _unknown_rule(path: str, entry: OnSettings, rules: Sequence[KnownRule]) -> I
         whole = f"attack.{entry.tag}"
         hint = f"; did you mean {whole}?" if whole in tags else _did_you_mean(entry.tag, tags)
         hint = hint or "; `forwarder rules list` shows the tags"
-        yield f"{path}.tag: no rule has the tag {entry.tag}{hint}"
+        yield f"{path}.tag: unknown tag {entry.tag}: no loaded rule has this tag{hint}"
 
 
 def _factor_problems(path: str, rules: Iterable[KnownRule], factor_types: FactorTypes) -> Iterator[str]:

@@ -121,7 +121,7 @@ class Approve(msgspec.Struct, frozen=True):
         if not isinstance(written, dict):
             raise ValueError("write `no`, `yes`, or a mapping with a time, such as {within: 15m}")  # noqa: TRY004  # for pydantic
         if unknown := sorted(map(str, written.keys() - {"within"})):
-            raise ValueError(f"there is no key {unknown[0]!r}; write {{within: 15m}}")
+            raise ValueError(f"unknown key `{unknown[0]}`; the only key is `within`, as in {{within: 15m}}")
         try:
             seconds = None if written.get("within") is None else _duration.validate_python(written["within"])
         except ValidationError as error:

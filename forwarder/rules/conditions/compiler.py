@@ -75,7 +75,10 @@ def compiled(condition: Condition) -> Test:
             return (_all if alike else _any)([_compared(part) for part in parts])
         case Comparison():
             return _compared(condition)
-    raise RuleFileError("the filter has a part that cannot be evaluated; write it as comparisons of fields")
+    raise RuleFileError(
+        "a part of the filter cannot be evaluated; in that part, compare fields with values, as in eventType eq "
+        '"user.session.start"'
+    )
 
 
 def _all(tests: list[Test]) -> Test:

@@ -150,14 +150,15 @@ def plain_value(written: Any) -> Value:
         return text_value(written)
     if isinstance(written, int | float):
         return Number(written)
-    raise RuleFileError("a value must be a text, a number, a boolean or null")
+    raise RuleFileError("a value must be a string, a number, a boolean or null; write one of these")
 
 
 def _typed(written: Plain) -> Value:
     if written.tag == "bool":
         if written.lower() not in ("true", "false"):  # such as NO, the code of Norway
             raise RuleFileError(
-                f"YAML reads {str(written)!r} as a boolean; write it in quotes for a text, else true or false"
+                f"YAML reads {str(written)!r} as a boolean; for a string, put the value in quotes; for a "
+                "boolean, write true or false"
             )
         return Truth(written.lower() == "true")
     digits = written.replace("_", "").lower()
@@ -166,7 +167,9 @@ def _typed(written: Plain) -> Value:
     except (ValueError, OverflowError):
         number = inf
     if abs(number) == inf:
-        raise RuleFileError(f"{written[:50]!r} is not a number; write it in quotes to compare it as text")
+        raise RuleFileError(
+            f"{written[:50]!r} is not a valid number; to compare the value as a string, put it in quotes"
+        )
     return Number(number)
 
 

@@ -116,7 +116,7 @@ def _conditions(queries: Any, languages: list[str]) -> list[Condition] | None:
     """Return the conditions of the queries in a supported language; None if there are queries, but none in a supported
     language."""
     if not isinstance(queries, list) or not all(isinstance(query, str) for query in queries):
-        raise RuleFileError("its query is not a text")
+        raise RuleFileError("`query` must be a string; put the query in quotes")
     readers = [_LANGUAGES[language] for language in languages if language in _LANGUAGES]
     ours = [query for query in queries if not _SQL.match(query)] if readers else []
     if queries and not ours:

@@ -113,7 +113,7 @@ def _texts(section: Mapping[str, Any], key: str, report: Report) -> tuple[str, .
         return ()
     items = written if isinstance(written, list) else [written]
     if not all(isinstance(item, str) and item for item in items):
-        report(f"`{key}` must be a text, or a list of texts", line_of(section, key))
+        report(f"`{key}` must be a string, or a list of strings", line_of(section, key))
         return ()
     return tuple(str(item) for item in items)
 

@@ -238,7 +238,9 @@ def _values(field: str, modifiers: list[str], written: list[Any], lists: Lists) 
         raise RuleFileError("has an empty list of values")
     values = [value for each in written for value in _read(field, each, modifiers, lists)]
     if not field and not all(isinstance(value, KEYWORDS) for value in values):
-        raise RuleFileError("a keyword must be a text, a number, a boolean or a regular expression")
+        raise RuleFileError(
+            "a keyword must be a string, a number, a boolean or a regular expression; write one of these"
+        )
     return values
 
 

@@ -53,7 +53,7 @@ def description_of(found: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Return the descriptive keys of a document as arguments for Described, and report their problems."""
     for key in _TEXTS:
         if found.get(key) is not None and not isinstance(found[key], str):
-            report(f"`{key}` must be a text", line_of(found, key))
+            report(f"`{key}` must be a string; put the value in quotes", line_of(found, key))
     for key in _LISTS:
         if found.get(key) is not None and not isinstance(found[key], list):
             report(f"`{key}` must be a list", line_of(found, key))
@@ -94,4 +94,4 @@ def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report
     for key in found:
         if key not in known:
             hint = did_you_mean(str(key), known, known_names(known))
-            report(f"there is no key {key!r} in {where}{hint}", line_of(found, str(key)))
+            report(f"unknown key {key!r} in {where}{hint}", line_of(found, str(key)))

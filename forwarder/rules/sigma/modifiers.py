@@ -47,12 +47,12 @@ def _around(value: Value, *, start: bool, end: bool) -> Value:
             return msgspec.structs.replace(value, at_start=value.at_start or not start, at_end=value.at_end or not end)
         case FieldReference():
             return msgspec.structs.replace(value, starts=value.starts or end, ends=value.ends or start)
-    raise RuleFileError("needs a text; write the value in quotes")
+    raise RuleFileError("needs a string; put the value in quotes")
 
 
 def _cased(value: Value) -> Value:
     if not isinstance(value, Text):
-        raise RuleFileError("needs a text; write the value in quotes")
+        raise RuleFileError("needs a string; put the value in quotes")
     return Text(value.parts, cased=True)
 
 
@@ -102,7 +102,7 @@ def _placeholders(value: Value) -> Value:
     if isinstance(value, Expression):
         return value  # `_expanded` replaces its placeholders
     if not isinstance(value, Text):
-        raise RuleFileError("needs a text with a placeholder between percent signs, as in %admins%")
+        raise RuleFileError("needs a string with a placeholder between percent signs, as in '%admins%'")
     parts: list[str | Wild | Placeholder] = []
     for part in value.parts:
         parts += _split(part) if isinstance(part, str) else [part]
@@ -161,7 +161,7 @@ def check_modifiers(field: str, modifiers: Sequence[str]) -> None:
             raise RuleFileError(f"the modifier {name!r} is not supported: {_NOT_HERE[name]}")
         if name not in MODIFIERS:
             hint = did_you_mean(name, MODIFIERS, known_names(MODIFIERS))
-            raise RuleFileError(f"there is no modifier {name!r}{hint}")
+            raise RuleFileError(f"unknown modifier {name!r}{hint}")
         if name in _FIRST and any(each not in _JOINING for each in modifiers[:place]):
             raise RuleFileError(f"the modifier {name!r} must come first")
         if name == "exists" and not field:
@@ -230,8 +230,8 @@ def _combined(parts: Sequence[str | Wild | Placeholder], lists: Lists) -> list[t
 
 def _listed(name: str, lists: Lists) -> Sequence[str]:
     if name not in lists:
-        hint = did_you_mean(name, lists, f"set it, as in rules: {{lists: {{{name}: [example.com]}}}}")
-        raise RuleFileError(f"there is no list {name!r} in `rules.lists`{hint}")
+        hint = did_you_mean(name, lists, f"define the list, as in rules: {{lists: {{{name}: [example.com]}}}}")
+        raise RuleFileError(f"unknown list {name!r}: `rules.lists` does not define this list{hint}")
     return lists[name]
 
 

@@ -96,10 +96,12 @@ class OtlpSinkSettings(SinkSettings):
     @classmethod
     def _check_headers(cls, written: Mapping[str, Secret]) -> Mapping[str, Secret]:
         if len({name.lower() for name in written}) < len(written):
-            raise ValueError("has a header twice, in upper and lower case; remove one")
+            raise ValueError("two headers have the same name, in upper and lower case; remove one of the two")
         for name, value in written.items():
             if value.reveal().lower().startswith(f"{name.lower()}:"):
-                raise ValueError("has a value that begins with the name of its header; write only the value")
+                raise ValueError(
+                    "the value repeats the name of the header; write `Bearer …`, not `Authorization: Bearer …`"
+                )
         return {name.lower(): value for name, value in written.items()}
 
     @model_validator(mode="after")

@@ -107,10 +107,14 @@ def forget_sink(tx: Transaction, sink: str, *, running: bool) -> int:
     """See `store.interface.StoreCommands.forget_sink`. `running` says whether a forwarder runs on the store."""
     row = tx.db.execute("SELECT attached FROM positions WHERE sink = ?", (sink,)).fetchone()
     if row is None:
-        raise StoreError(f"the store does not know a sink named {sink}; see: forwarder stats")
+        raise StoreError(
+            f"unknown sink {sink}: the store keeps nothing for a sink with this name; to list the sinks, run: "
+            "forwarder stats"
+        )
     if running and row[0]:
         raise StoreError(
-            f"the forwarder still delivers to {sink}; remove this sink from the configuration and restart first"
+            f"the forwarder still delivers to the sink {sink}; remove the sink from the configuration, restart "
+            "the forwarder, then run this command again"
         )
     dead = tx.db.execute("DELETE FROM dead_letters WHERE sink = ? RETURNING count", (sink,)).fetchall()
     for table in ("positions", "settlements", "ended_letters"):
@@ -213,7 +217,8 @@ def _record_ended_letter(tx: Transaction, sink: str, seq: int, place: str) -> No
 def _require_one_row(rows: int, sink: str, seq: int) -> None:
     if rows != 1:
         raise ValueError(
-            f"the sink {sink} has a result for event {seq}, but this event does not wait for the sink in the store"
+            f"the sink {sink} returned a result for the event {seq}, but the store has no pending delivery of "
+            "this event to this sink. This is a bug, please report it"
         )
 
 

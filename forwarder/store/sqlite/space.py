@@ -46,13 +46,13 @@ def full_error(need: int, max_size: int) -> StoreFullError:
     """
     if need <= _MAX_BATCH_SHARE * room(max_size):
         return StoreFullError(
-            f"the store is full: sinks wait for {max_size} bytes of events (store.max_size); "
-            "repair the sinks, or raise max_size"
+            f"the store is full: {max_size} bytes of events are not yet delivered (limit: store.max_size); repair the "
+            "sinks, or raise store.max_size and restart"
         )
     needed_mib = math.ceil(need / _MIB)
     while need > _MAX_BATCH_SHARE * room(needed_mib * _MIB):
         needed_mib += 1
     return StoreTooSmallError(
-        f"{need} bytes that must be stored at once do not fit into the store of {max_size} bytes; "
-        f"raise store.max_size to at least {needed_mib}MiB"
+        f"a batch of events that is stored at once needs {need} bytes, which do not fit into the store of {max_size} "
+        f"bytes; raise store.max_size to at least {needed_mib}MiB"
     )

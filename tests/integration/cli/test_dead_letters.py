@@ -177,11 +177,11 @@ def test_stats_names_a_removed_sink_until_it_is_forgotten(config: Path) -> None:
     assert run(config, "dead-letters", "list", "--sink", "siem").exit_code == 2
     assert run(config, "forget-sink", "siem", "--yes").exit_code == 1
     unknown = run(config, "forget-sink", "siem", answer="n\n")
-    assert "the store does not know a sink named siem" in unknown.output
+    assert "unknown sink siem: the store keeps nothing" in unknown.output
     assert "Forget it?" not in unknown.output
     configured = run(config, "forget-sink", "archive", "--yes")
     assert configured.exit_code == 2
-    assert "archive is in the configuration" in configured.output
+    assert "archive is still in the configuration" in configured.output
 
 
 def test_a_piped_table_does_not_wrap(config: Path) -> None:

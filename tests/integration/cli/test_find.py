@@ -326,10 +326,10 @@ def test_many_events_are_a_table_and_few_are_lives(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ((), "name an event: UUID, --user X, --type T or --around 10:03"),
-        (("--org", "acme"), "name an event"),
-        (("",), "must not be blank"),
-        (("--user", " "), "must not be blank"),
+        ((), "no event was named; give a UUID, --user X, --type T or --around 10:03"),
+        (("--org", "acme"), "no event was named"),
+        (("",), "is blank; write a value"),
+        (("--user", " "), "is blank; write a value"),
         (("x", "--user", "y"), "a UUID names one event"),
         (("--user", "y", "--within", "5m"), "--within needs --around"),
         (("--user", "y", "--around", "late"), "'late' is not a time; write 10:03, 2026-01-31"),
@@ -423,9 +423,9 @@ async def test_elasticsearch_says_whether_the_document_is_there(tmp_path: Path) 
         assert "document" not in answer["events"][0]["sinks"]["archive"]
         text = (await asyncio.to_thread(run, config, gone.uuid)).stdout
         assert (
-            "its document is NOT in Elasticsearch: it was deleted, has expired, or an ingest pipeline dropped it"
-            in text
-        )
+            "its document is NOT in Elasticsearch: the document was deleted, has expired, or was dropped by an "
+            "ingest pipeline"
+        ) in text
         code, answer = await documents(config, happened(3).uuid)
         assert code == 1
         assert f"The event's document is in siem ({index}): another forwarder wrote it" in "\n".join(

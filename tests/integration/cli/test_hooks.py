@@ -242,7 +242,7 @@ async def test_all_that_okta_would_refuse_is_told_at_once_before_anything_is_sen
     assert code == 2
     assert "orgs.acme.hook.events[0]: " in output
     assert "hooks do not carry zone.create, only the System Log does" in output
-    assert "no event type no.such.type" in output
+    assert "unknown event type no.such.type" in output
     code, output = await there.run("sync", drop=("api",))
     assert (code, "orgs.acme.api: is required for `hook`" in output) == (2, True), output
     assert there.receiver.calls == []
@@ -255,7 +255,7 @@ async def test_rules_that_cannot_be_read_are_told(there: Scene) -> None:
 
 async def test_an_org_without_hook_says_what_is_missing(there: Scene) -> None:
     code, output = await there.run("sync", drop=("hook",))
-    assert (code, "orgs.acme.hook: is required for this command" in output) == (2, True), output
+    assert (code, "orgs.acme.hook: this setting is required for this command" in output) == (2, True), output
 
 
 @pytest.mark.long

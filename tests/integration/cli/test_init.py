@@ -71,7 +71,7 @@ def test_a_wrong_answer_is_asked_again(tmp_path: Path) -> None:
     done = run("init", answers="\n".join(answers) + "\n")
     assert done.exit_code == 0, done.output
     assert "leave out `-admin`" in done.output
-    assert "syslog is not elasticsearch, otlp or file" in done.output
+    assert "syslog is not a kind of sink; write elasticsearch, otlp or file" in done.output
 
 
 def test_secrets_are_made_in_files_of_this_user_alone_and_are_never_shown() -> None:
@@ -119,7 +119,7 @@ def test_it_overwrites_nothing() -> None:
     Path("config/forwarder.yaml").write_text("precious")
     done = run("init", "--yes")
     assert done.exit_code == 1
-    assert "exists, and `init` never overwrites a file" in done.output
+    assert "already exists, and `init` never overwrites a file" in done.output
     assert [file.name for file in Path("config").iterdir()] == ["forwarder.yaml"]
 
 
@@ -128,7 +128,7 @@ def test_it_overwrites_nothing() -> None:
     [
         (("--org-url", "ftp://acme.okta.com"), "must begin with https://"),
         (("--public-url", "http://hooks.acme.com/x"), "must begin with https://"),
-        (("--sink-address", "es internal"), "has a blank"),
+        (("--sink-address", "es internal"), "the URL has a blank"),
         (("--sink", "syslog"), "--sink"),
         (("--store", "/dev/null"), "store.path: /dev/null is not a file"),
         (
@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     done = run("init", "--yes", "--store", tmp_path / "file" / "store.db")
     assert done.exit_code == 1
-    assert "choose another place" in done.output
+    assert "choose another folder or file" in done.output
     assert not Path("config/forwarder.yaml").exists()
 
 

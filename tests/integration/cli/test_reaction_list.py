@@ -243,7 +243,7 @@ def test_a_pause_is_never_written_to_a_new_store_that_no_forwarder_reads(
     [
         (["pause", "--why", " "], "is blank; write a reason"),
         (["undo", LIVE.id, "--why", ""], "is blank; write a reason"),
-        (["pause", "--for", "0s", "--why", "x"], "must be longer than 0s, such as 2h"),
+        (["pause", "--for", "0s", "--why", "x"], "the time must be longer than 0s; write one such as 2h"),
         (["list", "--limit", 0], "is not in the range"),
         (["list", "--limit", 10**30], "is not in the range"),
     ],

@@ -94,8 +94,8 @@ def test_nothing_to_deliver_is_no_error_and_asks_nothing(config: Path) -> None:
         (("--sink", "siem", "--since", "1h", "--resume"), "give --since, or --resume"),
         (("--sink", "siem", "--since", "1h", "--org", "calm"), "unknown org 'calm'; known orgs: acme"),
         (("--sink", "siem", "--since", "1h", "--org", ""), "unknown org ''; known orgs: acme"),
-        (("--sink", "siem", "--since", "1h", "--until", "2h"), "--since must be before --until"),
-        (("--sink", "siem", "--since", "1h", "--rate", "fast"), "'fast' is not a rate; write one such as 200/s"),
+        (("--sink", "siem", "--since", "1h", "--until", "2h"), "--since must be in the past and before --until"),
+        (("--sink", "siem", "--since", "1h", "--rate", "fast"), "'fast' is not a rate; write a rate such as 200/s"),
         (("--sink", "siem", "--since", "1h", "--json"), "--json needs --yes or --dry-run"),
     ],
 )

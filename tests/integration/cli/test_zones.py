@@ -104,7 +104,10 @@ async def test_what_is_wrong_with_the_declaration_is_said_before_anything_is_sen
     assert code == 2
     assert "orgs.acme.zones.embargo.countries[1]: 'Atlantis' is not a country" in output
     code, output = await there.run("sync", "--adopt", "embarg")
-    assert (code, "embarg is not declared; declared are: embargo, forwarder-blocklist" in output) == (2, True)
+    assert (code, "unknown zone embarg; zones in the configuration: embargo, forwarder-blocklist" in output) == (
+        2,
+        True,
+    )
     assert there.org.calls == []
 
 
@@ -141,7 +144,7 @@ async def test_a_zone_is_staged_shown_and_activated(there: Scene) -> None:
     assert code == 0, output
     zone = await there.shown("embargo")
     assert f"✓ Created embargo ({zone['id']}): it is INACTIVE, so it blocks nothing yet." in output
-    assert "Not ACTIVE yet: embargo. Check the list, then: forwarder zones sync --activate" in output
+    assert "Not ACTIVE yet: embargo. Check what these zones list, then run: forwarder zones sync --activate" in output
     assert (zone["status"], zone["usage"]) == ("INACTIVE", "BLOCKLIST")
     code, output = await there.run("show")
     assert code == 0, output

@@ -95,8 +95,8 @@ STRONG = "nGm1GZq0mVjxNKKWnmWWPmTc0y4pJv6V"
 MISTAKES: dict[str, Callable[[World], Mistake]] = {
     "a key with a typo": lambda w: section("receiver", {"lisen": "127.0.0.1:1"}, "config.valid", "receiver.lisen", "listen"),
     "an event type with a typo": lambda w: org("config.valid", "user.session.strat", "user.session.start", **hook(events=["user.session.strat"])),
-    "an unset variable": lambda w: org("config.valid", "no variable NOT_SET", "set it", secrets=[{"env": "NOT_SET"}]),
-    "a variable as a shell writes it": lambda w: org("config.valid", "variables are not replaced", "{env: NAME}", secrets=["${SECRET}"]),
+    "an unset variable": lambda w: org("config.valid", "the environment variable NOT_SET is not set", "set it", secrets=[{"env": "NOT_SET"}]),
+    "a variable as a shell writes it": lambda w: org("config.valid", "the value contains a variable", "{env: NAME}", secrets=["${SECRET}"]),
     "a missing secret file": lambda w: org("config.valid", "cannot be read", "create it", secrets=[{"file": "/run/secrets/nothing"}]),
     "the admin console as url": lambda w: org("config.valid", "Admin Console", "-admin", url="https://acme-admin.okta.com"),
     "plain http to Okta": lambda w: org("config.valid", "must begin with https://", "check", url="http://acme.okta.com"),

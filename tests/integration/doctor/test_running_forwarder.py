@@ -205,7 +205,7 @@ async def test_a_configuration_that_cannot_be_loaded_ends_with_2_and_a_row_for_e
     found = await there.doctor()
     assert (found.code, found.ok, {row["id"] for row in found.rows}) == (2, False, {"config.valid"})
     texts = [f"{row['seen']}; {row['mend']}" for row in found.rows]
-    assert any("no variable NOPE; set it, or name another variable" in text for text in texts)
+    assert any("the environment variable NOPE is not set; set it, or name another variable" in text for text in texts)
     assert any("sinks.a.kind" in text for text in texts)
 
 

@@ -44,4 +44,4 @@ def test_without_keys_it_says_what_to_write(tmp_path: Path) -> None:
 def test_a_key_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     done = run(tmp_path, reactions={"set": {"issuer": "https://fw.example", "key": {"env": "NO_SUCH_KEY"}}})
     assert done.exit_code == 2
-    assert "reactions.set.key: the environment has no variable NO_SUCH_KEY" in done.stderr
+    assert "reactions.set.key: the environment variable NO_SUCH_KEY is not set" in done.stderr

@@ -75,12 +75,15 @@ def test_all_problems_are_shown_at_once_with_file_line_and_hint(tmp_path: Path) 
     result = run("check", one, two, three, four, "none.yml")
     assert result.exit_code == 2
     for line in (
-        f"{one}:7: actor.alternateId|endwith|expand: there is no modifier 'endwith'; did you mean 'endswith'?",
-        f"{one}:9: there is no key 'levle' in a rule; did you mean 'level'?",
-        f"{two}:7: actor.alternateId|endswith|expand: there is no list 'ours' in `rules.lists`; set it",
+        f"{one}:7: actor.alternateId|endwith|expand: unknown modifier 'endwith'; did you mean 'endswith'?",
+        f"{one}:9: unknown key 'levle' in a rule; did you mean 'level'?",
+        (
+            f"{two}:7: actor.alternateId|endswith|expand: unknown list 'ours': `rules.lists` does not define this "
+            "list; define the list"
+        ),
         f"{three}:2: Unrecognized attribute operator 'equals'",
         f"{four}:3: `timespan` is required: a number and s, m, h or d, as in 5m",
-        f"{four}:1: there is no rule with the id or name '3b1f2a5e-2a5f-4d7c-9f0e-0f6f1a2b3c4d'",
+        f"{four}:1: unknown rule '3b1f2a5e-2a5f-4d7c-9f0e-0f6f1a2b3c4d': no loaded rule has this id or name",
         "none.yml: No such file or directory",
     ):
         assert line in result.stderr
@@ -97,7 +100,7 @@ def test_what_can_be_loaded_and_is_probably_a_mistake_exits_1(tmp_path: Path) ->
     path = written(tmp_path, text + exception)
     result = run("check", path)
     assert result.exit_code == 1
-    assert f"{path}:1: Sessions: there is no event type zone.dellete; did you mean zone.delete?" in result.stderr
+    assert f"{path}:1: Sessions: unknown event type zone.dellete; did you mean zone.delete?" in result.stderr
     assert "Okta's events have no field 'actr', so actr.type never has a value; did you mean actor?" in result.stderr
     assert f"{path}:10: Holiday: ended on 2026-01-31; remove it, or give it a later day" in result.stderr
     found = json.loads(run("check", "--json", path).stdout)
@@ -191,7 +194,7 @@ def test_a_test_that_fails_shows_the_first_field_that_differs(
     [
         ("- {Name: a, ExpectedResult: true}", "line 1: a test needs Name, ExpectedResult, and either Log or Logs"),
         ("- {Name: a, ExpectedResult: maybe, Log: {}}", "ExpectedResult must be true or false"),
-        ("- {Name: a, ExpectedResult: true, Log: {}, Logz: []}", "there is no key 'Logz'"),
+        ("- {Name: a, ExpectedResult: true, Log: {}, Logz: []}", "the test has the unknown key 'Logz'"),
         ("[", "is not YAML"),
         ("", "holds no test"),
     ],

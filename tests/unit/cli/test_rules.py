@@ -40,8 +40,7 @@ def test_a_type_that_does_not_exist_exits_1_and_is_told_with_a_hint(tmp_path: Pa
     result = run(path)
     assert result.exit_code == 1
     assert (
-        f"{path}: Okta [rule] 0: there is no event type user.session.begin; did you mean user.session.end?"
-        in result.output
+        f"{path}: Okta [rule] 0: unknown event type user.session.begin; did you mean user.session.end?" in result.output
     )
 
 
@@ -158,9 +157,10 @@ def test_a_name_of_the_old_events_api_is_told_with_its_type(tmp_path: Path) -> N
     path = written(tmp_path / "rules.json", "event.action: (core.user_auth.login_failed or core.nothing)")
     output = run(path).output
     assert (
-        "no event type core.user_auth.login_failed; this name of the old Events API is now user.session.start" in output
+        "unknown event type core.user_auth.login_failed; this name of the old Events API is now user.session.start"
+        in output
     )
-    assert "no event type core.nothing\n" in output
+    assert "unknown event type core.nothing\n" in output
 
 
 def test_a_folder_without_a_readable_rule_is_said_and_exits_2(tmp_path: Path) -> None:

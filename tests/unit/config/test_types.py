@@ -26,9 +26,9 @@ def test_a_time_is_a_number_with_a_unit(text: str, expected: float) -> None:
 
 def test_a_quantity_has_an_upper_limit() -> None:
     assert (duration("36500d"), size("1024TiB")) == (36500 * 86400, 2**50)
-    with pytest.raises(ValidationError, match="'999999999999999d' is too much; write at most 36500d"):
+    with pytest.raises(ValidationError, match="'999999999999999d' is too large; write at most 36500d"):
         duration("999999999999999d")
-    with pytest.raises(ValidationError, match="'1025TiB' is too much; write at most 1024TiB"):
+    with pytest.raises(ValidationError, match="'1025TiB' is too large; write at most 1024TiB"):
         size("1025TiB")
 
 
@@ -131,8 +131,8 @@ NOT_A_SECRET = {
     '"9f4c1e77"': "quotes around the secret",
     "'9f4c1e77'": "quotes around the secret",
     "“9f4c1e77”": "quotes around the secret",
-    "OKTA_SECRET=9f4c1e77": "contains NAME=VALUE; write only the value there",
-    "export OKTA_SECRET=9f4c1e77": "contains NAME=VALUE; write only the value there",
+    "OKTA_SECRET=9f4c1e77": "contains NAME=VALUE; write only VALUE there",
+    "export OKTA_SECRET=9f4c1e77": "contains NAME=VALUE; write only VALUE there",
     "${env:OKTA_SECRET}": "contains only a variable",
     "${file:/run/secrets/okta}": "contains only a variable",
     "%{OKTA_SECRET}": "contains only a variable",
@@ -177,13 +177,16 @@ def test_the_name_of_a_variable_in_place_of_its_value_is_refused(monkeypatch: py
 
 @pytest.mark.parametrize("written", [123456, 0.5, True, date(2026, 1, 1)])
 def test_a_secret_that_yaml_reads_as_another_type_needs_quotes(written: Any) -> None:
-    with pytest.raises(ValueError, match="put it into quotes"):
+    with pytest.raises(ValueError, match="put the value in quotes"):
         Secret.read(written)
 
 
 @pytest.mark.parametrize(
     ("file", "hint"),
-    [("~/hook", "`~` is not replaced; write the whole path"), ("$HOME/hook", "variables are not replaced in a path")],
+    [
+        ("~/hook", "the forwarder does not replace `~`; write the whole path"),
+        ("$HOME/hook", "variables are not replaced in a path"),
+    ],
 )
 def test_a_secret_file_with_a_shorthand_says_that_it_is_not_replaced(file: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint):

@@ -103,7 +103,11 @@ def test_a_folder_is_read_at_any_depth_and_other_files_in_it_are_passed_over(tmp
         ("a.json", b"\xff", "is not UTF-8"),
         ("a.json", "[" * 100_000, "nested too deeply"),
         ("a.json", json.dumps({**RULE, "query": "(" * 50_000}), "'A rule': its query is nested too deeply"),
-        ("a.json", json.dumps({**RULE, "query": {"bool": {}}}), "'A rule': its query is not a text"),
+        (
+            "a.json",
+            json.dumps({**RULE, "query": {"bool": {}}}),
+            "'A rule': `query` must be a string; put the query in quotes",
+        ),
         ("a.json", json.dumps({**RULE, "query": "a: (b"}), "a.json: rule 'A rule': the query ends where"),
         ("a.json", "{}", "contains no rule"),
         ("a.txt", "# nothing\n", "contains no rule"),

@@ -60,7 +60,7 @@ async def test_a_key_file_that_changes_is_published_without_a_signal(tmp_path: P
         (tmp_path / "set.pem").write_text(pem(rsa_key("weak", 1024)))
         await until(lambda: there.actions("reload_failed"))
         (line,) = there.actions("reload_failed")
-        assert "reactions.set.key: has 1024 bits" in str(line)
+        assert "reactions.set.key: the key has 1024 bits" in str(line)
         await serves(new)
 
 
@@ -79,7 +79,7 @@ async def test_a_reload_publishes_the_new_key_beside_the_old_one_and_then_alone(
         assert await published(forwarder) == [old_id, new_id]
         await forwarder.reload(settings(tmp_path, key=new, previous_key=old))
         assert await published(forwarder) == [new_id, old_id]
-        with pytest.raises(ForwarderError, match=r"reactions\.set\.key: has 1024 bits"):
+        with pytest.raises(ForwarderError, match=r"reactions\.set\.key: the key has 1024 bits"):
             await forwarder.reload(settings(tmp_path, key=pem(rsa_key("weak", 1024))))
         assert await published(forwarder) == [new_id, old_id]
         await forwarder.reload(settings(tmp_path, key=new))

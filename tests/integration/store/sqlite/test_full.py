@@ -50,7 +50,9 @@ async def test_events_that_a_sink_waits_for_fill_the_store_and_are_never_dropped
     async with opened(path, max_size="1MiB") as store:
         acknowledged = await fill(store)
         assert LEAST <= len(acknowledged) < 53
-        assert "sinks wait for 1048576 bytes of events (store.max_size)" in (store.not_ready_reason or "")
+        assert "the store is full: 1048576 bytes of events are not yet delivered (limit: store.max_size)" in (
+            store.not_ready_reason or ""
+        )
         assert await held(store) == acknowledged
     assert path.stat().st_size <= 1.1 * 1024 * 1024
 

@@ -47,9 +47,9 @@ async def test_a_running_forwarder_forgets_a_removed_sink_and_no_other(path: Pat
         await leave_events(store)
         assert await asyncio.to_thread(commands(path).forget_sink, "old") == 1
         assert "old" not in (await store.ledger()).removed
-        with pytest.raises(StoreError, match="still delivers to archive"):
+        with pytest.raises(StoreError, match="still delivers to the sink archive"):
             await asyncio.to_thread(commands(path).forget_sink, "archive")
-        with pytest.raises(StoreError, match="the store does not know a sink named nobody"):
+        with pytest.raises(StoreError, match="unknown sink nobody"):
             await asyncio.to_thread(commands(path).forget_sink, "nobody")
 
 

@@ -42,7 +42,7 @@ def test_types_that_okta_accepts_have_no_problem() -> None:
         (["user.sesion.start"], (), "did you mean user.session.start?"),
         (["zone.create"], (), "hooks do not carry zone.create, only the System Log does"),
         ([], (), "no event type is selected"),
-        (["user.account.lock"], ["user.session.start"], "filter is set for user.session.start"),
+        (["user.account.lock"], ["user.session.start"], "filter for user.session.start"),
     ],
 )
 def test_types_that_okta_would_refuse_are_problems(types: list[str], filters: list[str], words: str) -> None:

@@ -216,7 +216,7 @@ PUSH: dict[str, Any] = {"by": "push"}
     [
         ({"mode": "enforced"}, "reactions.mode: write off, shadow or enforce"),
         ({"mode": True}, "reactions.mode: write off, shadow or enforce"),
-        ({"on": [{"tag": "t1078.004", "do": ["revoke_sessions"]}]}, "reactions.on[0].tag: no rule has the tag t1078.004; did you mean attack.t1078.004?"),
+        ({"on": [{"tag": "t1078.004", "do": ["revoke_sessions"]}]}, "reactions.on[0].tag: unknown tag t1078.004: no loaded rule has this tag; did you mean attack.t1078.004?"),
         ({"protect": {"users": ["*@corp.example"]}}, "reactions.protect.users[0]: *@corp.example has a `*`, but patterns are not supported; name each user"),
         ({"protect": {"groups": ["step-UP"]}, "on": entry({"add_to_group": {"group": "Step-up", "for": "1h"}})}, "reactions.on[0].do[0].add_to_group.group: Step-up is among `reactions.protect.groups`"),
         ({"set": {"issuer": "https://fw.example", "key": pem(rsa_key()), "jwks": "yes"}}, "reactions.set.jwks: write `serve`, or the URL"),
@@ -241,10 +241,10 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"on": [{"do": ["revoke_sessions"]}]}, "reactions.on[0]: set exactly one of `rule`, `tag` and `level`"),
         ({"on": entry("revoke_sessions", level="high")}, "reactions.on[0]: set exactly one of `rule`, `tag` and `level`"),
         ({"on": entry()}, "reactions.on[0].do: at least one is required"),
-        ({"on": entry("revoke_sessions", rule="reportd")}, "reactions.on[0].rule: there is no rule with the id or name 'reportd'; did you mean reported?"),
-        ({"on": entry("revoke_sessions", rule="Signed in")}, "reactions.on[0].rule: there is no rule with the id or name 'Signed in'; write its name, signed_in"),
+        ({"on": entry("revoke_sessions", rule="reportd")}, "reactions.on[0].rule: unknown rule 'reportd': no loaded rule has this id or name; did you mean reported?"),
+        ({"on": entry("revoke_sessions", rule="Signed in")}, "reactions.on[0].rule: unknown rule 'Signed in': no loaded rule has this id or name; write its name, signed_in"),
         ({"on": entry("revoke_sessions", rule="refused")}, "reactions.on[0].rule: refused only feeds a correlation"),
-        ({"on": [{"tag": "attack.t1620", "do": ["revoke_sessions"]}]}, "reactions.on[0].tag: no rule has the tag attack.t1620; did you mean attack.t1621?"),
+        ({"on": [{"tag": "attack.t1620", "do": ["revoke_sessions"]}]}, "reactions.on[0].tag: unknown tag attack.t1620: no loaded rule has this tag; did you mean attack.t1621?"),
         ({"on": [{"level": "severe", "do": ["revoke_sessions"]}]}, "reactions.on[0].level: write informational, low"),
         ({"on": entry("revoke_session")}, "reactions.on[0].do[0].revoke_session: unknown key; did you mean `revoke_sessions`?"),
         ({"on": entry({"deactivate": {}})}, "reactions.on[0].do[0].deactivate: unknown key"),
@@ -265,7 +265,7 @@ PUSH: dict[str, Any] = {"by": "push"}
         ({"on": entry({"risk_event": {"to": "risk", "level": "none"}})}, "reactions.on[0].do[0].risk_event.level: write low, medium or high"),
         ({"on": entry({**TIMED, "approve": "maybe"})}, "reactions.on[0].do[0].approve: write `no`, `yes`, or a mapping with a time, such as {within: 15m}"),
         ({"on": entry({**TIMED, "approve": {"within": "1s"}})}, "reactions.on[0].do[0].approve: is outside 1m to 24h"),
-        ({"on": entry({**TIMED, "approve": {"by": "soc"}})}, "reactions.on[0].do[0].approve: there is no key 'by'"),
+        ({"on": entry({**TIMED, "approve": {"by": "soc"}})}, "reactions.on[0].do[0].approve: unknown key `by`"),
         ({"on": entry({"notify": "soc", "approve": True})}, "reactions.on[0].do[0].approve: notify announces approvals"),
         ({"on": entry({**TIMED, "user": "both"})}, "reactions.on[0].do[0].user: write actor or target"),
         ({"on": entry({"block_ip": {"for": "1h"}, "user": "target"})}, "reactions.on[0].do[0].user: block_ip does not act on a user"),
@@ -433,7 +433,7 @@ def test_a_mistyped_scope_is_refused_and_a_scope_of_another_use_is_not(folder: P
     read(tree)
     tree["orgs"]["acme"]["api"]["scopes"] = ["okta.logs.read", "okta.user.manage"]
     (line,) = problems_of(tree)
-    assert line == "orgs.acme.api.scopes: there is no scope okta.user.manage; did you mean okta.users.manage?"
+    assert line == "orgs.acme.api.scopes: unknown scope okta.user.manage; did you mean okta.users.manage?"
 
 
 def warnings_of(tree: dict[str, Any]) -> list[str]:
@@ -513,7 +513,7 @@ def test_what_a_human_needs_to_approve_is_asked_for(folder: Path) -> None:
     soc = {"soc": {"url": "https://soc.example/okta", "secret": "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtMQ=="}}
     tree = tree_of(folder, on=entry(TIMED, {"notify": "soc"}), webhooks=soc)
     found = warnings_of(tree | {"ops": {}})
-    assert any(line.startswith("ops.token: is not set, so an action cannot be approved") for line in found)
+    assert any(line.startswith("ops.token: is not set, so operators can approve an action only with") for line in found)
     assert any(line.startswith("ops.url: is not set, so the links of approvals") for line in found)
     ops = {"token": "the-token-of-the-operators", "url": "https://fw.example"}
     assert not [line for line in warnings_of(tree | {"ops": ops}) if line.startswith("ops.")]

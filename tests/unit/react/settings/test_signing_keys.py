@@ -57,7 +57,10 @@ def test_a_jwk_keeps_the_id_that_it_carries() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (pem(rsa_key("weak", 1024)), "has 1024 bits, and at least 2048 are required; make one with: openssl"),
+        (
+            pem(rsa_key("weak", 1024)),
+            "the key has 1024 bits, but at least 2048 bits are required; make one with: openssl",
+        ),
         (pem(ec.generate_private_key(ec.SECP256R1())), "is not an RSA key, but Okta accepts only RS256"),
         (pem(rsa_key(), b"a password"), "has a password"),
         ("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----", "is not a readable key in PEM or JWK format"),

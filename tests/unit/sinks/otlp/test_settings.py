@@ -31,7 +31,7 @@ HTTP = "http://127.0.0.1:4318"
         ({"headers": {"trace-bin": "1"}}, "the protocol reserves this header"),
         ({"headers": {"x-key": "a\r\nb"}}, "only printable"),
         ({"headers": {"x-key": " a"}}, "begins or ends with a blank"),
-        ({"headers": {"X-Key": "a", "x-key": "b"}}, "has a header twice"),
+        ({"headers": {"X-Key": "a", "x-key": "b"}}, "two headers have the same name"),
         ({"headers": {"Expect": "100-continue"}}, "the protocol reserves this header"),
         ({"headers": {"Trailer": "x"}}, "the protocol reserves this header"),
         ({"ca_file": "/x/ca.pem"}, "https://"),
