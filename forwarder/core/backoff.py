@@ -15,8 +15,8 @@ class Backoff(msgspec.Struct, frozen=True):
         """Return the seconds to wait after `attempt` failed tries.
 
         `random` is the jitter, a number from 0 to 1; the default makes the longest wait. `asked` is the number of
-        seconds that the server asks to wait; None if the server does not ask. With `asked`, the result is `asked`, but
-        at most ten times `cap`, plus up to `base` seconds of jitter.
+        seconds that the server asks to wait; None if the server does not ask. If the server asks, the result is
+        `asked`, limited to ten times `cap`, plus up to `base` seconds of jitter.
         """
         bound = min(self.cap, self.base * 2.0 ** min(attempt - 1, 32))
         if asked is not None:

@@ -20,7 +20,7 @@ class Batch(msgspec.Struct, frozen=True):
 
     Attributes:
         events: the events in the order received.
-        malformed: elements that are not events. They become dead letters of the receiver.
+        malformed: elements that are not events. They become dead letters under the name `receiver`.
         source: the source of the malformed elements; an event has its own `source`.
         cursor: the name and the value of a cursor, which is stored in the same transaction; None to store no cursor.
         expected_by_hook: the uuids of the events that our hook should deliver too. If the store does not have one of
@@ -93,7 +93,8 @@ class EventStore(Protocol):
 
     async def mark_missed(self, org: str, before: Micros) -> int:
         """Mark as missed the pending events of `org` that were published and received before the time `before`. An
-        event is pending if it came from the System Log, but the hook should have delivered it and has not done so.
+        event is pending if it came from the System Log, and the hook should deliver it too, but has not delivered it
+        yet.
 
         Return the number of events that were marked.
         """

@@ -4,8 +4,7 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def split_url(address: str) -> SplitResult:
-    """Return the parts of the URL `address`. If `urlsplit` raises ValueError for `address`, as for http://[x, return
-    empty parts."""
+    """Return the parts of the URL `address`. If `address` is malformed, such as `http://[x`, return empty parts."""
     try:
         return urlsplit(address)
     except ValueError:

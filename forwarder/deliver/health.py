@@ -158,8 +158,8 @@ class Health:
         )
 
     def recovered(self, *, delivered: bool) -> None:
-        """Record that the sink works. `delivered` is whether the sink has accepted events; if not, it has only rejected
-        single events.
+        """Record that the sink works. `delivered` is True if the sink has accepted events, and False if the sink has
+        only rejected single events.
 
         If the sink was failing, the recovery is logged. It is usually logged at once. After too many recoveries in a
         short time, it is logged by a later call of this method.

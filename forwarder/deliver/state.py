@@ -109,8 +109,8 @@ class DeliveryState:
 
     @property
     def suspects_may_be_sent(self) -> bool:
-        """Whether a batch of suspects (events that may make a request fail) may be sent now. If the sink fails, the
-        batch is a probe. If the sink works, one batch of suspects may be in flight in addition to the other batches."""
+        """Whether a batch of suspects (events that may make a request fail) may be sent now. If the sink works, one
+        batch of suspects may be in flight in addition to the other batches."""
         if self._health.failing:
             return self.may_send
         return not any(batch.is_suspect for batch in self.in_flight.values())
@@ -139,8 +139,8 @@ class DeliveryState:
         return queue.take(self._clock.monotonic(), limit=self._batch_events, max_bytes=self._settings.batch_bytes)
 
     def capacity(self, batch: Sequence[Pending] = ()) -> tuple[int, int]:
-        """Return the maximum number of events, and the maximum size of their bodies in bytes, that may be read from the
-        log and added to `batch`; two zeros if no event may be added."""
+        """Return two limits for the events that may be read from the log and added to `batch`: their maximum number,
+        and the maximum size of their bodies in bytes. Both limits are 0 if no event may be added."""
         if not accepts_new_events(batch):
             return 0, 0
         settings, window = self._settings, self._window
@@ -336,9 +336,9 @@ class DeliveryState:
 
 
 def _counts(result: BatchResult) -> bool:
-    """Return whether `result`, the result of a request with one event alone, counts as one of the event's `lone_tries`.
+    """Return whether `result`, of a request with one event alone, is a failed try of the event (see `lone_tries`).
 
-    It counts if the whole request failed, unless the sink only throttled the request (HTTP 429).
+    It is a failed try if the whole request failed, unless the sink only throttled the request (HTTP 429).
     """
     request_failed = bool(result.retry) and (result.whole or result.pause)
     return request_failed and result.reason is not RetryReason.THROTTLED

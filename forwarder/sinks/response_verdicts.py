@@ -200,7 +200,7 @@ def error_verdict(error: BaseException) -> ResponseVerdict:
 def batch_outcome(
     seqs: Sequence[int], verdict: ResponseVerdict, detail: str = "", wait: float | None = None
 ) -> BatchResult:
-    """Return the result of a batch with the events `seqs`. The verdict for each of them is `verdict`.
+    """Return the result of a batch with the events `seqs`. Each event has the verdict `verdict`.
 
     `detail` is the sink's own text. `wait` is the number of seconds that the sink asked the forwarder to wait; None if
     the sink did not ask.

@@ -17,7 +17,7 @@ class Search(msgspec.Struct, frozen=True):
 
     Attributes:
         uuid: Okta's id of the event.
-        user: the id or the login of the event's actor, in upper or lower case.
+        user: the id or the login of the event's actor; upper and lower case are equal.
         event_type: Okta's dotted name of the event's type; a `*` in it stands for any text.
         since: the earliest time at which the event may have happened, by Okta's clock.
         until: the latest time at which the event may have happened, by Okta's clock.
@@ -98,7 +98,7 @@ class Life(msgspec.Struct, frozen=True):
 
     Attributes:
         stored_at: when the event was stored, to the second; None if the store no longer has the event's uuid.
-        sinks: the place of the event for each sink.
+        sinks: the place of the event (such as `delivered`) for each sink.
         seq: the event's number in the log; None if its body was dropped.
         event_type: the event's type; empty if its body was dropped.
         published: when the event happened, by Okta's clock; None if its body was dropped.
@@ -142,7 +142,7 @@ class Malformed(msgspec.Struct, frozen=True):
 
     Attributes:
         dead_letter: the id of its dead letter.
-        at: when the malformed event was received, or last replayed without success.
+        at: when the malformed event was received, or when it was last replayed without success.
         detail: why it is not an event.
     """
 

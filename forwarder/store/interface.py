@@ -62,7 +62,7 @@ class StoreView(Protocol):
 class Tail(Protocol):
     """An open connection that reads the events of a store, while a forwarder in another process may write to the store.
 
-    The methods block. They raise StoreError if the store cannot be read.
+    The methods block, and raise StoreError if the store cannot be read.
     """
 
     def seq_range(self) -> tuple[int, int]:
@@ -110,7 +110,7 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         """
 
     async def detach_except(self, sinks: Collection[str]) -> None:
-        """Detach all sinks except `sinks`.
+        """Detach all sinks except `sinks`: they count as no longer configured.
 
         After this call, the store may drop the body of an event that a detached sink has not finished. The caller must
         first attach each of `sinks`, by a call of `log`.
@@ -233,7 +233,7 @@ class StoreCommands(Protocol):
         """Open the store to read events in order. Events that are stored later can be read too."""
 
     def find(self, search: Search) -> SearchResult:
-        """Return the events that match `search`, and the place of each event for each sink."""
+        """Return the events that match `search`, each with its place (such as `delivered`) for each sink."""
 
     def events(self, after: int, *, limit: int, max_bytes: int) -> Sequence[StoredEvent]:
         """See `core.ports.EventLog.read`."""
@@ -271,7 +271,8 @@ class StoreCommands(Protocol):
         """See `SightingReader.sightings`."""
 
     def rule_counts(self, since: Micros) -> Mapping[str, RuleCounts]:
-        """Return the counts since the hour of `since`, by the id of the rule. A rule without counts has no entry."""
+        """Return the counts of each rule since the start of the hour of `since`, by the id of the rule. A rule without
+        counts has no entry."""
 
     def redelivery_plan(self, sink: str, chosen: Range, accepts: Accepts) -> RedeliveryPlan:
         """Return what a redelivery of the range `chosen` to `sink` would do. Change nothing."""

@@ -28,7 +28,7 @@ equal to `Ledger.stored`."""
 
 
 class SinkLedger(msgspec.Struct, frozen=True):
-    """The number of stored events in each place, for one sink.
+    """The counts of one sink: how many of the stored events are in each place, such as `delivered` or `waiting`.
 
     Attributes:
         delivered: the number of events that the sink accepted.
@@ -37,10 +37,11 @@ class SinkLedger(msgspec.Struct, frozen=True):
         skipped: the number of events that the sink never gets: they were stored before the sink was added, or their
             bodies were dropped while the sink was not configured.
         filtered: the number of events that the sink's settings (`only`, `except`) exclude.
-        waiting: the number of events after the position, plus the number of replays that the sink has not finished. The
-            sink may already have some of the waiting events, if their results are not committed yet.
+        waiting: the number of events after `position`, plus the number of replays (events that are sent again) that the
+            sink has not finished. The sink may already have some of the waiting events, if their results are not
+            committed yet.
         position: a `seq`; the sink has finished every event up to and including this `seq`.
-        oldest: when the oldest event after the position was received; None if no event is after the position.
+        oldest: when the oldest event after `position` was received; None if there is no event after `position`.
     """
 
     delivered: int

@@ -2,7 +2,7 @@
 dropped its body.
 
 Redelivery makes a replay of each event. A replay is a copy of the event that waits for the sink, like a dead letter
-that an operator sends again. In the ledger, the counts of events by place, the event moves from its place (for example
+that an operator sends again. In the ledger (the counts of events by place), the event moves from its place (for example
 `delivered`) to `waiting`. When the sink has answered, the event moves to the place for this answer. So the counts of
 the ledger always add up. The position of the sink does not change, and the sink gets new events during the redelivery.
 

@@ -113,8 +113,8 @@ def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | Non
     """Return a verdict and a text for all events of a request if `status`, the 2xx status of the response, does not
     mean that the events were accepted; else return None.
 
-    Elasticsearch never sends a 2xx status with another meaning, such as 206. So a response with this status proves
-    nothing, even if it has an item for each event: it may be from a cache, or may be a part of another response.
+    Elasticsearch never sends a 2xx status that does not mean success, such as 206. So a response with such a status
+    proves nothing, even if the response has an item for each event. It may come from a cache, for example.
     """
     verdict = response_verdicts.request_verdict(status, events)
     if verdict == response_verdicts.DELIVERED:

@@ -21,8 +21,8 @@ def rotated_path(path: Path, stamp: str, number: int) -> Path:
 
 
 def place_problem(path: Path) -> str:
-    """Return a text about a problem with `path` because of which no sink can write the file, its lock file or its
-    rotated files; the empty string if there is no problem."""
+    """Return a text about a problem with `path`; the empty string if there is no problem. A problem prevents every sink
+    from writing the file, its lock file or its rotated files."""
     lock = lock_path(path)
     real = Path(os.path.realpath(path))  # rotated files are beside this file, even if `path` is a link to it
     for file in (path, lock, rotated_path(real, "20260101T120000Z", 999)):

@@ -143,8 +143,8 @@ _SMALL = [bytes((number,)) for number in range(0x80)]
 
 
 def _before(name: str, size: int) -> bytes:
-    """Return the encoded bytes of the attribute `name` of a LogRecord that come before the attribute's AnyValue of
-    `size` bytes."""
+    """Return the first bytes of the encoded attribute `name` of a LogRecord: all bytes before the attribute's value,
+    which is an AnyValue of `size` bytes."""
     start = _field(_KEY, name.encode()) + _VALUE + _varint(size)
     return _ATTRIBUTES + _varint(len(start) + size) + start
 
@@ -154,16 +154,16 @@ _before_value = lru_cache(maxsize=_CACHED)(_before)
 
 @lru_cache(maxsize=_CACHED)
 def _before_text(name: str, size: int) -> bytes:
-    """Return the encoded bytes of the attribute `name` of a LogRecord that come before the attribute's text of `size`
-    bytes."""
+    """Return the first bytes of the encoded attribute `name` of a LogRecord: all bytes before the attribute's value,
+    which is a text of `size` bytes."""
     start = _STRING + _varint(size)
     return _before(name, len(start) + size) + start
 
 
 @lru_cache(maxsize=_CACHED)
 def _before_only_item(name: str, size: int) -> bytes:
-    """Return the encoded bytes of the attribute `name` of a LogRecord that come before a text of `size` bytes, which is
-    the only item of the attribute's list."""
+    """Return the first bytes of the encoded attribute `name` of a LogRecord: all bytes before a text of `size` bytes,
+    if the attribute's value is a list with only this text."""
     item = _before_item(size)
     start = _ARRAY + _varint(len(item) + size) + item
     return _before(name, len(start) + size) + start
@@ -171,7 +171,8 @@ def _before_only_item(name: str, size: int) -> bytes:
 
 @lru_cache(maxsize=1_024)
 def _before_item(size: int) -> bytes:
-    """Return the encoded bytes of an item of an ArrayValue that come before the item's text of `size` bytes."""
+    """Return the first bytes of an encoded item of an ArrayValue: all bytes before the item's text, which has `size`
+    bytes."""
     start = _STRING + _varint(size)
     return _VALUES + _varint(len(start) + size) + start
 

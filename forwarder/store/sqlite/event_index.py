@@ -75,8 +75,8 @@ class _Fields(msgspec.Struct, gc=False):
     target: msgspec.Raw = msgspec.Raw(b"null")
 
     def actors(self) -> list[_Actor]:
-        """Return the event's actor as a list; empty if there is none. If the event reports an action of a reaction,
-        return the targets of the action."""
+        """Return the event's actor as a list, or an empty list if the event has no actor. If the event reports an
+        action of a reaction, return the targets of the action."""
         if self.event_type != ACTION_EVENT_TYPE:
             return [self.actor] if isinstance(self.actor, _Actor) else []
         try:

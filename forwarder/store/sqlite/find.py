@@ -161,7 +161,7 @@ def _copies(hook: int | None, log: int | None, at: int | None) -> dict[str, Any]
 
 
 def sink_life(db: sqlite3.Connection, seq: int, sink: str, position: int, attached: int) -> SinkLife:
-    """Return the place of the event `seq` for `sink`.
+    """Return the place of the event `seq` for `sink`, such as `delivered` or `waiting`.
 
     `position` is the position of the sink. `attached` is 1 if the sink is configured, otherwise 0.
     """

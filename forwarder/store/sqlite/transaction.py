@@ -84,7 +84,7 @@ class Transaction:
         now: the time when the transaction began.
         stored: the number of events ever stored, including those of this transaction; also the `seq` of the newest
             event.
-        rejected: the number of malformed events ever received, without those that a replay turned into events.
+        rejected: the number of malformed events ever received, without the malformed events that could be parsed later.
         added: the events that this transaction has stored so far, to be added to the event index.
     """
 
