@@ -11,7 +11,7 @@ from forwarder.emulator.http.errors import decode
 from forwarder.emulator.http.responses import OktaRequest, org
 
 
-class _GroupOrder(msgspec.Struct, forbid_unknown_fields=True):
+class _GroupRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /emulator/groups` and `PUT /emulator/groups/{id}`; absent fields change nothing.
 
     Attributes:
@@ -30,14 +30,14 @@ class _GroupOrder(msgspec.Struct, forbid_unknown_fields=True):
 
 @post("/groups", status_code=200)
 async def _create(request: OktaRequest) -> dict[str, Any]:
-    order = decode(await request.body(), _GroupOrder, "group")
-    return _apply(request, org(request).groups.create(order.name or ""), order)
+    requested = decode(await request.body(), _GroupRequest, "group")
+    return _apply(request, org(request).groups.create(requested.name or ""), requested)
 
 
 @put("/groups/{group_id:str}")
 async def _change(request: OktaRequest, group_id: FromPath[str]) -> dict[str, Any]:
-    order = decode(await request.body(), _GroupOrder, "group")
-    return _apply(request, org(request).groups.named(group_id), order)
+    requested = decode(await request.body(), _GroupRequest, "group")
+    return _apply(request, org(request).groups.named(group_id), requested)
 
 
 @delete("/groups/{group_id:str}")
@@ -46,12 +46,12 @@ async def _delete(request: OktaRequest, group_id: FromPath[str]) -> None:
     groups.delete(groups.named(group_id))
 
 
-def _apply(request: OktaRequest, group: EmulatedGroup, order: _GroupOrder) -> dict[str, Any]:
+def _apply(request: OktaRequest, group: EmulatedGroup, requested: _GroupRequest) -> dict[str, Any]:
     for name in ("name", "type", "roles", "apps"):
-        if (value := getattr(order, name)) is not None:
+        if (value := getattr(requested, name)) is not None:
             setattr(group, name, value)
-    if order.members is not None:
-        group.members = {org(request).users.find(key).id for key in order.members}
+    if requested.members is not None:
+        group.members = {org(request).users.find(key).id for key in requested.members}
     return msgspec.structs.asdict(group) | {"members": sorted(group.members)}
 
 

@@ -49,7 +49,7 @@ from forwarder.http.server import Server
 from forwarder.http.settings import ListenerLimits
 
 
-class _EventsOrder(msgspec.Struct, forbid_unknown_fields=True):
+class _EventsRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /emulator/events`.
 
     Attributes:
@@ -86,7 +86,7 @@ class _ReadFields(msgspec.Struct):
     debug_context: _DebugContext | msgspec.UnsetType = msgspec.field(name="debugContext", default=msgspec.UNSET)
 
 
-class _PreviewOrder(msgspec.Struct, forbid_unknown_fields=True):
+class _PreviewRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /emulator/preview`."""
 
     hook: str
@@ -206,14 +206,14 @@ async def _organization(request: OktaRequest) -> dict[str, Any]:
 
 @post("/events", status_code=200)
 async def _emit(request: OktaRequest) -> dict[str, list[str]]:
-    order = decode(await request.body(), _EventsOrder)
-    decode(msgspec.json.encode(order.fields), _ReadFields, "fields")
-    if order.since is None:
-        user = None if order.user is None else org(request).users.find(order.user).entity()
-        change = partial(changed, user=user, fields=order.fields)
-        return {"events": await org(request).emit(order.count, order.types, change)}
-    since = to_micros(order.since)
-    return {"events": await org(request).emit_past(order.count, order.types, since=since)}
+    requested = decode(await request.body(), _EventsRequest)
+    decode(msgspec.json.encode(requested.fields), _ReadFields, "fields")
+    if requested.since is None:
+        user = None if requested.user is None else org(request).users.find(requested.user).entity()
+        change = partial(changed, user=user, fields=requested.fields)
+        return {"events": await org(request).emit(requested.count, requested.types, change)}
+    since = to_micros(requested.since)
+    return {"events": await org(request).emit_past(requested.count, requested.types, since=since)}
 
 
 @put("/faults")
@@ -226,8 +226,8 @@ async def _set_faults(request: OktaRequest) -> dict[str, Any]:
 
 @post("/preview", status_code=200)
 async def _preview(request: OktaRequest) -> Previewed:
-    order = decode(await request.body(), _PreviewOrder)
-    return await org(request).preview(order.hook, order.event)
+    requested = decode(await request.body(), _PreviewRequest)
+    return await org(request).preview(requested.hook, requested.event)
 
 
 @get("/state")

@@ -12,7 +12,7 @@ from forwarder.emulator.prompts.prompts import Answer, Phone, PromptFault
 from forwarder.emulator.settings import Seconds
 
 
-class _AnswerOrder(Section):
+class _AnswerRequest(Section):
     """The body of `POST /emulator/answers`.
 
     Attributes:
@@ -33,8 +33,8 @@ class _AnswerOrder(Section):
 async def set_answers(request: OktaRequest) -> dict[str, Any]:
     """Set how phones answer from now on: the phone of one user, or the phones of all users without a setting of their
     own."""
-    order = decode_section(await request.body(), _AnswerOrder, "answers")
+    requested = decode_section(await request.body(), _AnswerRequest, "answers")
     emulator = org(request)
-    user = None if order.user is None else emulator.users.find(order.user)
-    emulator.prompts.set_phone(user, Phone(order.answer, order.after, order.fault))
-    return {"user": user and user.id, **order.model_dump(exclude={"user"})}
+    user = None if requested.user is None else emulator.users.find(requested.user)
+    emulator.prompts.set_phone(user, Phone(requested.answer, requested.after, requested.fault))
+    return {"user": user and user.id, **requested.model_dump(exclude={"user"})}

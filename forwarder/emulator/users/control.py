@@ -12,13 +12,13 @@ from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.emulator.users.factors import factor_of
 
 
-class _FactorOrder(msgspec.Struct, forbid_unknown_fields=True):
+class _FactorRequest(msgspec.Struct, forbid_unknown_fields=True):
     type: str
     status: str = "ACTIVE"
     suspended: bool = False
 
 
-class _UserOrder(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class _UserRequest(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
     """The body of `POST /emulator/users` and `PUT /emulator/users/{id}`; absent fields change nothing.
 
     Attributes:
@@ -35,24 +35,24 @@ class _UserOrder(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True)
     status: str | None = None
     roles: tuple[str, ...] | None = None
     groups: tuple[str, ...] | None = None
-    factors: tuple[str | _FactorOrder, ...] | None = None
+    factors: tuple[str | _FactorRequest, ...] | None = None
     sessions: int | None = None
     refresh_tokens: int | None = None
 
 
 @post("/users", status_code=200)
 async def _create(request: OktaRequest) -> dict[str, Any]:
-    order = decode(await request.body(), _UserOrder, "user")
+    requested = decode(await request.body(), _UserRequest, "user")
     emulator = org(request)
-    user = emulator.users.create(order.login or "", order.name or "")
+    user = emulator.users.create(requested.login or "", requested.name or "")
     everyone = emulator.groups.named("Everyone")
     everyone.members.add(user.id)
-    return _apply(request, user, order)
+    return _apply(request, user, requested)
 
 
 @put("/users/{user_id:str}")
 async def _change(request: OktaRequest, user_id: FromPath[str]) -> dict[str, Any]:
-    return _apply(request, org(request).users.find(user_id), decode(await request.body(), _UserOrder, "user"))
+    return _apply(request, org(request).users.find(user_id), decode(await request.body(), _UserRequest, "user"))
 
 
 @delete("/users/{user_id:str}")
@@ -64,17 +64,17 @@ async def _delete(request: OktaRequest, user_id: FromPath[str]) -> None:
         group.members.discard(user.id)
 
 
-def _apply(request: OktaRequest, user: EmulatedUser, order: _UserOrder) -> dict[str, Any]:
+def _apply(request: OktaRequest, user: EmulatedUser, requested: _UserRequest) -> dict[str, Any]:
     emulator = org(request)
-    groups = None if order.groups is None else [emulator.groups.named(key) for key in order.groups]
-    if order.status is not None:
-        emulator.users.set_status(user, order.status)
+    groups = None if requested.groups is None else [emulator.groups.named(key) for key in requested.groups]
+    if requested.status is not None:
+        emulator.users.set_status(user, requested.status)
     for name in ("login", "name", "roles", "sessions", "refresh_tokens"):
-        if (value := getattr(order, name)) is not None:
+        if (value := getattr(requested, name)) is not None:
             setattr(user, name, value)
-    if order.factors is not None:
-        orders = [_FactorOrder(each) if isinstance(each, str) else each for each in order.factors]
-        user.factors = [factor_of(user.id, each.type, status=each.status, suspended=each.suspended) for each in orders]
+    if requested.factors is not None:
+        factors = [_FactorRequest(each) if isinstance(each, str) else each for each in requested.factors]
+        user.factors = [factor_of(user.id, each.type, status=each.status, suspended=each.suspended) for each in factors]
     if groups is not None:
         for group in emulator.groups.all():
             if group.type == "OKTA_GROUP":
