@@ -5,7 +5,7 @@ from typing import Any
 
 from forwarder.cli.terminal import echo
 from forwarder.core.printable import printable_line
-from forwarder.okta.hooks.desired import Hook, HookPlan, PropertyDifference
+from forwarder.okta.hooks.hook import Hook, HookPlan, PropertyDifference
 
 _MAX_LINES = 20
 """The maximum number of lines that are printed for each side of a difference, if the operator does not ask for all."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from forwarder.cli.options import choose_org, load_settings, missing_api_keys
 from forwarder.cli.terminal import echo
 from forwarder.core.errors import SettingsError
-from forwarder.okta.hooks.desired import DesiredHook, desired_hook
+from forwarder.okta.hooks.hook import DesiredHook, desired_hook
 from forwarder.settings import OrgSettings
 
 

@@ -16,7 +16,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, OktaError
 from forwarder.core.wording import count
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
-from forwarder.okta.hooks.desired import DesiredHook, Hook, HookPlan, plan
+from forwarder.okta.hooks.hook import DesiredHook, Hook, HookPlan, plan
 
 _LOOK_TIMEOUT = 15.0  # seconds for the running forwarder to ask Okta
 

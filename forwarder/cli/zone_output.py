@@ -6,7 +6,7 @@ from forwarder.cli.hook_output import print_differences
 from forwarder.cli.terminal import echo
 from forwarder.core.printable import printable_line
 from forwarder.core.wording import count
-from forwarder.okta.hooks.desired import PropertyDifference
+from forwarder.okta.hooks.hook import PropertyDifference
 from forwarder.okta.zones.plan import ZoneStep
 from forwarder.okta.zones.sync import ZoneLook
 from forwarder.okta.zones.writer import Applied

@@ -20,8 +20,8 @@ from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.hooks.admin import HookAdmin
-from forwarder.okta.hooks.desired import DesiredHook, plan
 from forwarder.okta.hooks.event_type_presets import resolve
+from forwarder.okta.hooks.hook import DesiredHook, plan
 from forwarder.settings import Settings, load
 from forwarder.store.sqlite.lock import FileLock
 

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from forwarder.core.ports import Clock
-from forwarder.okta.hooks.desired import Hook
+from forwarder.okta.hooks.hook import Hook
 from forwarder.settings import OrgSettings, Settings
 from forwarder.store.ledger import Ledger
 

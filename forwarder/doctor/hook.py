@@ -12,7 +12,7 @@ from forwarder.doctor.context import Context
 from forwarder.doctor.network import ProbeResponse, explain, judge_expiry, request
 from forwarder.doctor.okta import with_hook
 from forwarder.okta.hooks.admin import find_own
-from forwarder.okta.hooks.desired import DesiredHook, Hook, PropertyDifference, desired_hook, plan
+from forwarder.okta.hooks.hook import DesiredHook, Hook, PropertyDifference, desired_hook, plan
 from forwarder.okta.hooks.needed_event_types import desired_types
 from forwarder.okta.hooks.watch import HINTS, Condition
 from forwarder.okta.settings import HookSettings

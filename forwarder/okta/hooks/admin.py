@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError
 from forwarder.okta.api.port import Api, not_okta
-from forwarder.okta.hooks.desired import MAX_LIVE, DesiredHook, Hook, HookPlan, to_request
+from forwarder.okta.hooks.hook import MAX_LIVE, DesiredHook, Hook, HookPlan, to_request
 
 _PATH = "/api/v1/eventHooks"
 

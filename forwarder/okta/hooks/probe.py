@@ -12,7 +12,7 @@ import msgspec
 
 from forwarder.connection_errors import http_client
 from forwarder.core.errors import SetupError
-from forwarder.okta.hooks.desired import DesiredHook
+from forwarder.okta.hooks.hook import DesiredHook
 from forwarder.response_bodies import read_start
 
 _TIMEOUT = 3.0

@@ -17,7 +17,7 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.okta.api.port import Api
 from forwarder.okta.hooks.admin import HookAdmin
-from forwarder.okta.hooks.desired import Hook
+from forwarder.okta.hooks.hook import Hook
 from forwarder.okta.settings import HookSettings
 
 MAX_REVERIFY_WAIT = 3600.0

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import OktaError, OktaRefusedError
-from forwarder.okta.hooks.desired import PropertyDifference
+from forwarder.okta.hooks.hook import PropertyDifference
 from forwarder.okta.zones.address_ranges import AddressRange, parse_range, uncovered
 from forwarder.okta.zones.plan import as_it_is, plan
 from forwarder.okta.zones.settings import MAX_GATEWAYS, BlocklistSettings, ZoneSettings

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 import msgspec
 
-from forwarder.okta.hooks.desired import PropertyDifference
+from forwarder.okta.hooks.hook import PropertyDifference
 from forwarder.okta.zones.record import Made
 from forwarder.okta.zones.settings import MAX_ZONES
 from forwarder.okta.zones.zone import Contents, DesiredZone, Zone

@@ -8,7 +8,7 @@ import msgspec
 
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.ports import Clock
-from forwarder.okta.hooks.desired import PropertyDifference
+from forwarder.okta.hooks.hook import PropertyDifference
 from forwarder.okta.zones.admin import ZoneAdmin
 from forwarder.okta.zones.guard import ZoneGuard
 from forwarder.okta.zones.plan import ZoneStep, differences_between

@@ -12,7 +12,7 @@ from forwarder.config.types import Secret
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError, OktaUnreachableError
 from forwarder.emulator.org import Emulator
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
-from forwarder.okta.hooks.desired import MAX_LIVE, DesiredHook, Hook, plan
+from forwarder.okta.hooks.hook import MAX_LIVE, DesiredHook, Hook, plan
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_api import PlainApi
 from tests.fakes.okta_org import okta_org

@@ -6,7 +6,7 @@ import pytest
 
 from forwarder.config.types import Secret
 from forwarder.core.errors import OktaError
-from forwarder.okta.hooks.desired import DesiredHook, Hook, PropertyDifference, plan, to_request
+from forwarder.okta.hooks.hook import DesiredHook, Hook, PropertyDifference, plan, to_request
 
 TYPES = ("user.session.start", "user.session.end")
 ENTRY = {

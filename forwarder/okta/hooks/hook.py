@@ -1,4 +1,4 @@
-"""Compares an event hook as Okta has it with the hook that the operator wants, and plans the changes. Does no I/O."""
+"""An event hook: as Okta has it, as the operator wants it, and the plan of the changes between the two. Does no I/O."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Self
