@@ -61,8 +61,8 @@ class BatchResult(msgspec.Struct, frozen=True):
         retry: the seqs of the events that must be sent again.
         rejected: the events that the sink will never accept. They become dead letters.
         reason: why the events of `retry` must be sent again; None if `retry` is empty.
-        detail: the sink's own text about the events that `retry` or `unattributed` names or counts, for a log line and
-            the status page; empty if the sink sent no text.
+        detail: the sink's own text about the events of `retry`, or about the events that `unattributed` counts; empty
+            if the sink sent no text. The text is for a log line and the status page.
         hint: what an operator should do; empty if `reason` already says what to do.
         wait: the number of seconds that the sink asked the forwarder to wait (`Retry-After`); None if the sink asked
             for no wait.
@@ -73,7 +73,8 @@ class BatchResult(msgspec.Struct, frozen=True):
         split: whether to send the batch again in halves, because the batch was too large, or because one event made the
             request fail.
         unattributed: the number of events in `delivered` that the sink rejected without saying which events (OTLP
-            partial_success). These events count as dead letters. The batch must not be sent again because of them.
+            partial_success). The events that this number counts are dead letters. They are not a reason to send the
+            batch again.
         warning: a problem of a sink that still accepts events, and what an operator should do; empty if there is no
             such problem.
     """

@@ -69,8 +69,7 @@ class Window:
         return self._measure([Pending(stored) for stored in self._filter(events)])
 
     def add_replays(self, events: Sequence[StoredEvent]) -> list[Pending]:
-        """Add to the window the events of dead letters that an operator sends again, except events that are in the
-        window already.
+        """Add `events`, which an operator sends again, to the window. Ignore events that are in the window already.
 
         Return those added events that the sink's settings do not exclude. The caller must send the returned events.
         """

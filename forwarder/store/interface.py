@@ -128,8 +128,8 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
         the new and the changed sightings. `held_back` has the numbers of matches that raised no alert.
 
         Raises:
-            StoreError: the commit failed, or it is unknown whether the commit succeeded. Repeat the call with the same
-                position. If the first call was committed after all, the second call counts nothing twice.
+            StoreError: the commit failed, or it is unknown whether the commit succeeded. Repeat the call with equal
+                arguments. If the first call was committed after all, the second call counts nothing twice.
         """
 
     @property

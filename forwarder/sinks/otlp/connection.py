@@ -1,8 +1,8 @@
-"""An HTTP adapter for the library `requests`. Another thread can close its connection, and it skips interim responses
-(1xx).
+"""An HTTP adapter for the library `requests`. The adapter skips interim responses (1xx), and another thread can close
+the connection of the adapter.
 
 The timeouts of `requests` apply only to the time between two bytes. So a server that slowly sends single bytes can keep
-a call, its thread and its file descriptor busy without limit. Only closing the socket ends such a call.
+a call, its thread and its file descriptor busy without limit. Only closing the socket ends the call.
 
 `http.client` skips an interim response only if its status is 100. It treats an interim response with another status,
 such as 103, as the final response. It then treats the real response as the response to the next request on the

@@ -1,8 +1,8 @@
 """Sends OTLP over gRPC. The SDK's exporter sends the requests through a stub of ours, which reads the response.
 
-The SDK's own stub is not enough. With it, the exporter returns success or failure but no status code; it never reads
-`partial_success`; and it retries by itself until its timeout. Our stub sends a request that is encoded already, and
-records the response. The only place to insert our stub is the method in which the exporter creates its channel.
+With the SDK's own stub, the exporter has three drawbacks: it returns success or failure but no status code; it never
+reads `partial_success`; and it retries by itself until its timeout. Our stub sends a request that is encoded already,
+and records the response. The only place to insert our stub is the method in which the exporter creates its channel.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Sends OTLP over HTTP. The SDK's exporter sends the requests through a `requests` session of ours, which reads the
 response.
 
-A standard session is not enough. With it, the exporter has these drawbacks:
+With a standard session, the exporter has these drawbacks:
 
 - It treats every status below 400 as success, even a redirect.
 - It never reads the body of a response.

@@ -1,7 +1,8 @@
 """Detects when another program moves, removes, replaces, overwrites or truncates the open files of the store.
 
-SQLite does not notice such a change, and continues to write to the files that it has open. But the next start of the
-forwarder opens the files that are then at the configured path, so it would not find what SQLite wrote after the change.
+SQLite does not notice when another program changes the files, and continues to write to the files that it has open. But
+the next start of the forwarder opens the files that are then at the configured path, so it would not find what SQLite
+wrote after the change.
 """
 
 import fcntl
