@@ -34,7 +34,7 @@ class EventTypes:
 def _expression(name: str) -> str:
     """Return a regular expression that matches what `name`, a name or a pattern, matches.
 
-    The expression tries the text after each `*` only at the first place where the text matches. Without this, an event
+    The expression tries the text after each `*` only at the first place where the text matches. Otherwise, an event
     type that a sender invents could make a pattern with many `*` very slow.
     """
     begin, *rest = map(re.escape, name.split("*"))

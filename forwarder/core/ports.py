@@ -59,8 +59,8 @@ class Appended(msgspec.Struct, frozen=True):
     Attributes:
         stored: the events that were new, in the order of the batch.
         duplicates: the number of events of the batch that the store already had; None if the number is not known yet.
-        differing: the uuids of events from the System Log that differ from the hook's event with the same uuid: their
-            digests (`core.event.digest`) are not equal.
+        differing: the uuids of events from the System Log whose digest (`core.event.digest`) differs from the digest of
+            the hook's event with the same uuid.
     """
 
     stored: Sequence[Event]

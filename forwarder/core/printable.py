@@ -35,14 +35,14 @@ def printable_line(text: str) -> str:
 
 
 def shortened(text: str, longest: int = _LONGEST) -> str:
-    """Return `text`, or if it has more than `longest` characters, only its first `longest` characters and the number of
-    all characters. Use this for a value that a sender chose."""
+    """Return `text`. If `text` has more than `longest` characters, return only the first `longest` characters and the
+    total number of characters. Use this for a value that a sender chose."""
     return text if len(text) <= longest else f"{text[:longest]}… ({len(text):,} characters)"
 
 
 def has_styles(environment: Mapping[str, str]) -> bool:
-    """Return whether output to a terminal may have colours and bold text: NO_COLOR (no-color.org) is not set or empty,
-    and the terminal supports escape sequences. `environment` has the environment variables."""
+    """Return whether output to a terminal may have colours and bold text. The result is True if NO_COLOR (no-color.org)
+    is unset or empty, and if the terminal supports escape sequences. `environment` has the environment variables."""
     return not environment.get("NO_COLOR") and environment.get("TERM") not in ("dumb", "unknown")
 
 

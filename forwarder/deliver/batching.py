@@ -114,8 +114,8 @@ class RetryQueue:
     def take(self, now: float, *, limit: int, max_bytes: int) -> list[Pending]:
         """Remove and return the next batch of events that are due at `now`; empty if no event is due.
 
-        The batch has at most `limit` events, all with the same `Pending.kind`, whose bodies together have at most
-        `max_bytes` bytes. The first due event is always returned, even if its body is larger than `max_bytes`.
+        The batch has at most `limit` events. All its events have one `Pending.kind`, and their bodies together have at
+        most `max_bytes` bytes. The first due event is always returned, even if its body is larger than `max_bytes`.
         """
         batch: list[Pending] = []
         size = 0

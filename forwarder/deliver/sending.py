@@ -26,8 +26,8 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
     """Send `batch` to `sink` once, and return the checked result. `name` is the sink's name, for log lines.
 
     If the sink raises an exception, this function raises nothing, and the result says that each event must be sent
-    again. If the sink has not answered after `timeout` seconds, its call is cancelled. The outcome of the call is then
-    unknown, so each event must be sent again too.
+    again. If the sink has not answered after `timeout` seconds, the call of `sink.send` is cancelled. The outcome of
+    the call is then unknown, so each event must be sent again too.
     """
     try:
         async with asyncio.timeout(timeout):

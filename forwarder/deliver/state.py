@@ -126,8 +126,8 @@ class DeliveryState:
 
     @property
     def next_wakeup(self) -> float | None:
-        """The time when the next retry or probe is due, in seconds of the monotonic clock; None if no retry or probe
-        can be sent before a batch in flight is answered, or if no event waits for a retry."""
+        """The time when the next retry or probe is due, in seconds of the monotonic clock; None if no event waits for a
+        retry, or if a batch in flight must be answered before a retry or probe can be sent."""
         if self._health.failing and not self._health.may_try:
             return None if self.in_flight else self._health.resume_at
         queues = [self.queue] * self.may_send + [self.suspects] * self.suspects_may_be_sent

@@ -61,7 +61,7 @@ class FieldRedactor:
         self._paths = [name.split(".") for name in names]
 
     def redact(self, event: Event) -> Event:
-        """Return `event` with the values of the fields replaced by `[redacted]`.
+        """Return `event`, in which the values of the fields that must be redacted are replaced by `[redacted]`.
 
         Raises:
             UnmappableError: the body cannot be decoded, so it cannot be redacted, and the event must not be sent.

@@ -56,8 +56,8 @@ class ResponseVerdict(msgspec.Struct, frozen=True):
         retry: the reason why the events must be sent again; None if they must not be sent again.
         reject: the reason why the sink will never accept the event; None if the event is not rejected.
         pause: whether the sink must be paused, because a retry can succeed only after an operator has acted.
-        split: whether to send the batch again in halves, because it is too large, or because one of its events makes
-            the request fail.
+        split: whether to send the batch again in halves, because the batch is too large, or because one of its events
+            makes the request fail.
     """
 
     retry: RetryReason | None = None

@@ -83,8 +83,8 @@ class OtlpSink:
 
 
 def exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], Exporter]:
-    """Return a function that creates an exporter for the configured protocol. Only the library of this protocol is
-    loaded, because each library takes 20 MB of memory."""
+    """Return a function that creates an exporter for the configured protocol. Only the library of the configured
+    protocol is loaded, because each library takes 20 MB of memory."""
     if settings.protocol == "grpc":
         # gRPC reads this variable when it is loaded. Without the variable, gRPC writes its own lines to stderr, between
         # our log lines.

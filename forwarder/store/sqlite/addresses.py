@@ -81,7 +81,7 @@ class Sweep:
         self._left = 0  # the number of rows that this sweep has checked and not dropped
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
-        """Check the next 250 rows, and drop the old ones. Return whether this sweep has more rows to check.
+        """Drop the old rows among the next 250 rows. Return whether this sweep has more rows to check.
 
         If the last sweep ended less than an hour ago, do nothing and return False.
         """

@@ -31,7 +31,7 @@ def read(db: sqlite3.Connection, org: str, users: Collection[str]) -> list[Sight
 
 
 def drop_old(db: sqlite3.Connection, after: Key, now: Micros) -> Key:
-    """Check the 250 rows after the key `after`, and drop the old ones among them.
+    """Drop the old rows among the 250 rows after the key `after`.
 
     Return the key that the caller must pass as `after` to the next call. At the end of the table, the returned key is
     `FIRST`.

@@ -125,7 +125,7 @@ class Transaction:
         self.db.execute("COMMIT")
 
     def append(self, batches: Sequence[Batch]) -> list[Appended]:
-        """Store `batches`, and return a result for each of them; see `core.ports.EventStore.append`.
+        """Store `batches`, and return a result for each batch; see `core.ports.EventStore.append`.
 
         An event that the store knows already is counted as a duplicate, and not stored again.
 
@@ -294,7 +294,7 @@ class Transaction:
 
         Raises:
             StoreFullError: there is still not enough space, because sinks have not finished the other events.
-            StoreTooSmallError: `size` is too large for the store, even if all sinks had finished all events.
+            StoreTooSmallError: `size` bytes would not fit into the store even if all sinks had finished all events.
         """
         need = space.on_disk(size)
         if self._free_bytes < need:

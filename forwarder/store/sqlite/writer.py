@@ -50,7 +50,7 @@ class PendingOperation(msgspec.Struct, eq=False):
     Attributes:
         work: the operation to run, or the batch to append.
         size: the size of the batch in bytes; 0 for an operation.
-        future: gets the result or the error of `work`. Cancelling it neither stops nor undoes `work`.
+        future: gets the result or the error of `work`. Cancelling the future neither stops nor undoes `work`.
     """
 
     work: Operation[Any] | Batch
