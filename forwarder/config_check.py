@@ -168,7 +168,10 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
         if host and not is_loopback(host) and not is_public(host):
             yield f"orgs.{name}.url: {host} is not a host name of Okta; write the org's own, as in https://acme.okta.com"
         elif domain := misspelt_domain(host):
-            yield f"orgs.{name}.url: {host} looks like a misspelling of {domain}; correct it, unless the org has this domain"
+            yield (
+                f"orgs.{name}.url: {host} looks like a misspelling of {domain}; correct the URL, unless your org "
+                "really uses this domain"
+            )
         if org.url and org.api and (first := logs.setdefault(org_origin(org.url), name)) != name:
             yield (
                 f"orgs.{name}.url: is the same org as orgs.{first}, so its System Log is read twice, and sinks get each "
@@ -256,7 +259,7 @@ def _list_warnings(settings: Settings, problems: int) -> Iterator[str]:
         for near in difflib.get_close_matches(default, spelled, n=1, cutoff=0.8):
             others = {name: values for name, values in lists.items() if name != spelled[near]}
             if len(read_rules(files, others)[1]) == problems:  # no rule needs this list
-                yield f"rules.lists.{spelled[near]}: no rule has a list with this name; did you mean {default}?"
+                yield f"rules.lists.{spelled[near]}: no rule uses a list with this name; did you mean {default}?"
 
 
 def _zone_warnings(settings: Settings) -> Iterator[str]:

@@ -306,7 +306,7 @@ def ask(
     try:
         line = _line(request)
     except (UnicodeError, OverflowError) as error:
-        raise StoreError(f"the request cannot be sent: {error}") from error
+        raise StoreError(f"the request to the running forwarder cannot be sent: {error}") from error
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(accept_timeout)
         if not _connect(connection, path):

@@ -145,7 +145,10 @@ class _Reloads:
             )
         self._failure = error
         self._forwarder.status.reload_failed_reason = error
-        self._manager.ready("the reload failed, and the old configuration stays in force; run `forwarder check`")
+        self._manager.ready(
+            "the reload failed, and the old configuration stays in force; run `forwarder check`, and correct the "
+            "configuration"
+        )
 
 
 def _new_warnings(settings: Settings, running: Settings) -> list[str]:

@@ -172,7 +172,8 @@ class SinkWorkers:
         if late:
             self._closing[name] = closing
             _logger.warning(
-                "a sink cannot be closed yet, perhaps because its disk hangs; all other parts go on",
+                "a sink cannot be closed yet, perhaps because its disk hangs; the rest of the forwarder "
+                "continues to work",
                 action="sink_not_closed",
                 sink=name,
             )
@@ -209,7 +210,7 @@ class SinkWorkers:
 
     async def _try_to_begin(self, name: str, settings: SinkSettings) -> None:
         if name in self._closing and not self._closing[name].done():
-            raise SinkError("the old sink is not closed yet")  # to open its file could hang
+            raise SinkError("the sink of the old configuration is not closed yet")  # to open its file could hang
         if name not in self._sinks:
             self._sinks[name] = registry.build(name, settings, self._clock)
         # Read the position from the store: the old worker's last result may be committed after the worker has ended.

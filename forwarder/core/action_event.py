@@ -88,7 +88,7 @@ def state_text(action: Action) -> str:
     if action.answer:
         return _TEXT_BY_ANSWER.get(action.answer, action.answer)
     if action.end is End.NOT_OURS:
-        return "not undone, because someone else has changed it since"
+        return "not undone, because someone else has changed the same thing in Okta since the action"
     if action.state is ActionState.UNDOING:
         return "being undone"
     change, why = change_of(action), reason_of(action)

@@ -147,7 +147,8 @@ class Health:
     def set_aside(self, event: Event, detail: str) -> None:
         """Log that `event` fails again and again while the sink accepts other events."""
         self._set_aside_logger.error(
-            "an event fails again and again, while the sink accepts other events; the forwarder sets the event aside and retries it",
+            "an event fails again and again, while the sink accepts other events; the forwarder retries this "
+            "event separately, and delivers the other events",
             action="event_set_aside",
             sink=self._sink,
             org=event.org,

@@ -41,15 +41,16 @@ async def send_batch(name: str, sink: Sink, batch: Sequence[Pending], timeout: f
         return _retry_all(batch, RetryReason.UNKNOWN, "the sink cancelled its own call")
     except Exception as error:
         _logger.exception(
-            "the sink raised an exception; its events are sent again. This is a bug: please report it",
+            "the code of the sink raised an exception; the forwarder sends the events of the batch again. This "
+            "is a bug: please report it",
             action="sink_exception",
             sink=name,
         )
         return _retry_all(batch, RetryReason.UNKNOWN, redact_start(f"{type(error).__name__}: {error}", _DETAIL_LIMIT))
     if errors:
         _logger.error(
-            "the sink's result does not match the batch; events without a clear outcome are sent again. "
-            "This is a bug: please report it",
+            "the sink's result does not match the batch of events; the forwarder sends the events without a clear "
+            "outcome again. This is a bug: please report it",
             action="sink_result_invalid",
             sink=name,
             events=errors,

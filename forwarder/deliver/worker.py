@@ -248,7 +248,7 @@ class Worker:
             is_bug = not isinstance(error, StoreError)
             disk = "check that the disk of `store.path` works and has space"
             _logger.error(
-                "the store could not be read or written; events wait in it, and delivery resumes by itself",
+                "the store could not be read or written; the events stay in the store, and delivery resumes by itself",
                 action="delivery_store_error",
                 sink=self._name,
                 error=f"{type(error).__name__}: {error}",

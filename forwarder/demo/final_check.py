@@ -28,7 +28,10 @@ async def verdict(forwarder: Forwarder, emulator: Emulator, console: Console, co
     file = config.parent / SINK / "events.ndjson"
     problems = await asyncio.to_thread(_problems, status, happened, file)
     if {gap.uuid for gap in gaps.events} != ledger.dropped:
-        problems.append(f"Okta dropped {len(ledger.dropped):,} events, but {gaps.count:,} events are marked as missed")
+        problems.append(
+            f"the emulated Okta dropped {len(ledger.dropped):,} events from the hook, but the store has marked "
+            f"{gaps.count:,} events as missed"
+        )
     if gaps.count:
         console.print(f"The hook missed {gaps.count:,} events; the forwarder read them from the System Log:")
     for gap in gaps.events[:_LISTED]:
@@ -51,14 +54,16 @@ def _problems(status: dict[str, Any], happened: list[str], file: Path) -> list[s
     if stored != len(happened):
         problems.append(f"{len(happened):,} events happened, but {stored:,} are stored")
     if not status["balanced"]:
-        problems.append("the ledger does not balance: the sinks have not counted each stored event exactly once")
+        problems.append(
+            "the counts of the store do not add up: some sink has not counted each stored event exactly once"
+        )
     for name, sink in status["sinks"].items():
         if sink["delivered"] + sink["dead"] != stored:
-            problems.append(f"sink {name}: {sink['delivered']:,} of {stored:,} events are delivered")
+            problems.append(f"sink {name}: only {sink['delivered']:,} of {stored:,} events are delivered")
     with file.open(encoding="utf-8") as lines:
         written = [json.loads(line)["event"]["id"] for line in lines]
     if not status["sinks"][SINK]["dead"] and sorted(written) != sorted(happened):
         problems.append(
-            f"{len(happened):,} events happened, but the {len(written):,} lines of the file are not these events"
+            f"{len(happened):,} events happened, but the file has {len(written):,} lines that differ from these events"
         )
     return problems

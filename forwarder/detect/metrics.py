@@ -76,8 +76,8 @@ class RuleMetrics:
         if more > 0:
             self._metrics.rule_state_evicted.inc(more)
             self._limited.warning(
-                "the rules dropped the oldest of their counts, because they count for more values (such as users) than rules.max_keys; "
-                "alerts may come late or not at all; raise rules.max_keys, or group by fewer fields",
+                "the rules keep counts for more values (such as users) than rules.max_keys allows, so the oldest "
+                "counts were dropped; alerts may be late or missing; raise rules.max_keys, or group by fewer fields",
                 action="rules_evicted",
                 groups=more,
             )
@@ -85,7 +85,8 @@ class RuleMetrics:
     def log_skipped(self, events: int) -> None:
         """Log that the store dropped `events` events before the rules could read them. Their alerts are lost."""
         self._limited.warning(
-            "the store dropped events before the rules had read them; raise store.max_size or store.retention",
+            "the store dropped events that the rules had not read yet, so alerts about these events are "
+            "missing; raise store.max_size or store.retention",
             action="rules_skipped_events",
             events=events,
         )
@@ -95,7 +96,7 @@ class RuleMetrics:
         self.failures += 1
         self.failed_at = self._clock.now()
         self._limited.error(
-            "the rules cannot evaluate an event, and skip it. This is a bug: please report it",
+            "the rules could not evaluate an event, and skipped it. This is a bug: please report it",
             action="rule_failed",
             uuid=event.uuid,
             exc_info=True,
@@ -104,7 +105,7 @@ class RuleMetrics:
     def log_store_error(self, error: StoreError) -> None:
         """Log that the store cannot be read or written."""
         self._limited.error(
-            "the rules cannot read or write the store; they try again until they can",
+            "the rules cannot read or write the store; the forwarder retries until the rules can",
             action="rules_store_error",
             error=str(error),
         )

@@ -218,7 +218,9 @@ class RuleRunner:
                 if await self._turn():
                     return
             except Exception:  # without this task, no rule would alert again
-                _logger.exception("the rules failed. This is a bug: please report it", action="rules_failed")
+                _logger.exception(
+                    "the evaluation of the rules failed. This is a bug: please report it", action="rules_failed"
+                )
                 await self._clock.sleep(Backoff().cap)
 
     async def _turn(self) -> bool:

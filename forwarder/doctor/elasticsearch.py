@@ -130,7 +130,7 @@ def _judge_key(answer: ClusterResponse, path: str, name: str) -> Finding:
     try:
         end = datetime.fromtimestamp(expiration / 1000, UTC)
     except (ValueError, OverflowError, OSError):
-        return skip(f"this server says that the key expires at {expiration:g}, which is not a time")
+        return skip(f"this server says that the key expires at {expiration:g}, which is not a valid time")
     return judge_expiry(
         end, "the API key", f"create a new key (docs/elasticsearch.md), and put it into `sinks.{name}.api_key`"
     )
@@ -176,7 +176,7 @@ async def _templates(context: Context, name: str) -> Found:
         except SetupError as error:
             return fail(str(error), f"correct this, then run `forwarder setup elasticsearch --sink {name}`")
     return [_judged(each, f"run `forwarder setup elasticsearch --sink {name}`") for each in found] or ok(
-        f"templates and pipeline are those of version {template_bodies.VERSION}"
+        f"the templates and the pipeline have version {template_bodies.VERSION}, as expected"
     )
 
 
@@ -218,11 +218,18 @@ CHECKS = (
     Check("elasticsearch.rights", "the credentials may write events", _HEADING, _rights, sinks, _KNOWN),
     Check(
         "elasticsearch.templates",
-        "our templates and pipeline exist and are current; no other template applies to the data stream",
+        "the forwarder's templates and pipeline exist and are current; no other template applies to the data stream",
         _HEADING,
         _templates,
         sinks,
         _KNOWN,
     ),
-    Check("elasticsearch.mapping", "the fields of the data stream have our types", _HEADING, _mapping, sinks, _KNOWN),
+    Check(
+        "elasticsearch.mapping",
+        "the fields of the data stream have the types that the forwarder's template sets",
+        _HEADING,
+        _mapping,
+        sinks,
+        _KNOWN,
+    ),
 )

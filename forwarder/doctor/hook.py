@@ -101,7 +101,9 @@ async def _reachable(context: Context, name: str) -> Found:
         fix = f"{finding.fix}; if only Okta can reach the address, run `forwarder doctor --skip hook.reachable`"
         return fail(finding.seen, fix)
     ended = judge_expiry(
-        answer.certificate_end, f"the certificate of {root}", "renew it: Okta refuses an expired certificate"
+        answer.certificate_end,
+        f"the certificate of {root}",
+        "renew the certificate: Okta refuses an expired certificate",
     )
     return ok(f"{root} answers") if ended.verdict is CheckVerdict.OK else ended
 
@@ -140,18 +142,24 @@ def fix_for_status(name: str, header: str, status: int) -> str:
     """Return what to do if the public URL of the hook of the org `name` answers with an unexpected HTTP `status`."""
     if status == 401:
         return (
-            "reload the forwarder that answers at this URL (SIGHUP), so that it knows the secret; then run "
-            f"`forwarder hooks sync --org {name} --resend-secret`; if there is a proxy in front, let it forward "
-            f"the header {header}"
+            "reload the forwarder that answers at this URL (SIGHUP), so that the forwarder knows the secret; then "
+            f"run `forwarder hooks sync --org {name} --resend-secret`; if there is a proxy in front of the "
+            f"forwarder, check that the proxy forwards the header {header}"
         )
     if status == 404:
         return (
-            f"compare the path of `orgs.{name}.hook.uri` with `orgs.{name}.path`, and with the paths that the "
-            "proxy in front forwards"
+            f"compare the path of `orgs.{name}.hook.uri` with `orgs.{name}.path`, and with the paths that the proxy "
+            "in front of the forwarder forwards"
         )
     if status in {502, 503, 504}:
-        return "start the forwarder with `forwarder run`, or correct where the proxy in front sends requests"
-    return f"let `orgs.{name}.hook.uri` lead to the forwarder's receiver, without a login or cache on the way"
+        return (
+            "start the forwarder with `forwarder run`, or correct the address to which the proxy in front of the "
+            "forwarder sends requests"
+        )
+    return (
+        f"check that requests to `orgs.{name}.hook.uri` reach the forwarder's receiver, and that no proxy on the way "
+        "asks for a login or answers from a cache"
+    )
 
 
 def _echo(answer: ProbeResponse) -> object:
@@ -164,11 +172,18 @@ def _echo(answer: ProbeResponse) -> object:
 
 CHECKS = (
     Check("hook.exists", "the org has our hook", "ForwarderHookDown", _exists, with_hook, ("okta.hooks",)),
-    Check("hook.state", "our hook is active and verified", "ForwarderHookDown", _state, with_hook, ("hook.exists",)),
-    Check("hook.uri", "our hook posts to `hook.uri`", _HEADING, _uri, with_hook, ("hook.exists",)),
+    Check(
+        "hook.state",
+        "the forwarder's hook in Okta is active and verified",
+        "ForwarderHookDown",
+        _state,
+        with_hook,
+        ("hook.exists",),
+    ),
+    Check("hook.uri", "the forwarder's hook in Okta posts to `hook.uri`", _HEADING, _uri, with_hook, ("hook.exists",)),
     Check(
         "hook.events",
-        "our hook has the configured event types and filters",
+        "the forwarder's hook in Okta has the configured event types and filters",
         "ForwarderEventsMissed",
         _events,
         with_hook,

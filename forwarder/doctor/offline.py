@@ -68,7 +68,7 @@ CHECKS = (
     ),
     _offline(
         "listener.exposure",
-        "who can reach the listeners, and whether with TLS",
+        "which machines can connect to the listeners, and whether the listeners use TLS",
         "other machines cannot reach a listener without TLS",
         "Ports",
     ),
@@ -85,7 +85,10 @@ CHECKS = (
     ),
     _offline("secret.strength", "the secrets that people choose", "no secret can be guessed", "Secrets"),
     _offline(
-        "secret.rights", "who may read the files of secrets", "only their owner and group may read them", "Secrets"
+        "secret.rights",
+        "which users may read the files of secrets",
+        "only the owner and the group of each file may read the file",
+        "Secrets",
     ),
     _offline("hook.path", "`hook.uri` ends with `path`", "the two paths are the same", "Hook address"),
     _offline(
@@ -100,7 +103,7 @@ CHECKS = (
     ),
     _offline(
         "rules.state",
-        "exceptions that have ended, and correlations that look back further than the store keeps events",
+        "exceptions that have ended, and correlations whose timespan is longer than the store keeps events",
         "no exception of a rule has ended, and the store keeps events for long enough",
     ),
     _offline(

@@ -91,7 +91,10 @@ async def _polling(context: Context, name: str) -> Found:
     org = (context.status or {}).get("okta", {}).get(name) or {}
     log = org.get("log")
     if not log:
-        return skip("the running forwarder does not poll this org; restart it if its configuration is new")
+        return skip(
+            "the running forwarder does not poll this org; if the org is new in the configuration, restart the "
+            "forwarder"
+        )
     behind = log["complete_up_to_seconds_ago"]
     if behind is None:
         return ok("polling has just begun")
@@ -99,7 +102,7 @@ async def _polling(context: Context, name: str) -> Found:
         fix = log["error"] or "lower the load on the org's rate limit, or raise `reconcile.rate_share`"
         return warn(f"reading the System Log is {behind:,.0f} s behind", fix)
     return ok(
-        f"reading the System Log is {behind:,.0f} s behind; {count(log['missed'], 'event')} "
+        f"the forwarder's reading of the System Log is {behind:,.0f} s behind; {count(log['missed'], 'event')} "
         f"{agrees(log['missed'], 'was', 'were')} missed by the hook"
     )
 

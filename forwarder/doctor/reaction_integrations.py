@@ -74,8 +74,8 @@ async def _push(context: Context, name: str) -> Found:
         return refused(name, "the factors of a user cannot be read", error, "okta.users.manage")
     return fail(
         f"Okta lists no active push factor for {count(len(users), 'user')}, so a prompt by push cannot reach them",
-        "let these users set up Okta Verify with push; if they have it, Okta hides it from this machine: add this machine's "
-        "address to the network zone in the authenticator's policy",
+        "ask these users to set up Okta Verify with push; if they have done so, Okta hides this factor from this "
+        "machine: add this machine's address to the network zone in the authenticator's policy",
     )
 
 
@@ -134,7 +134,7 @@ async def _ciba(context: Context, name: str) -> Found:
         grants = msgspec.json.decode(answer.body, type=_Metadata).grant_types_supported
     except (ValueError, RecursionError):
         return fail(
-            f"{address} answers {answer.status} without the server's metadata",
+            f"{address} answers {answer.status}, but the response is not the metadata of an authorization server",
             f"check `reactions.ciba.server` and `orgs.{name}.url`",
         )
     if answer.status != 200:
@@ -142,7 +142,7 @@ async def _ciba(context: Context, name: str) -> Found:
     if grants is not None and _CIBA not in grants:
         return fail(
             f"the authorization server {issuer} does not offer CIBA",
-            "switch on CIBA in the org, and in the access policy of the server",
+            "enable CIBA in the org, and in the access policy of the authorization server",
         )
     return ok(f"the authorization server {issuer} answers")
 
@@ -160,7 +160,7 @@ async def _provider(context: Context, name: str) -> Found:
     assert keys is not None
     assert org is not None
     calls = OrgCalls(context.okta(org), context.clock)
-    return _lines(await check_provider(name, org, keys, calls)) or ok(f"{org} accepts our risk events")
+    return _lines(await check_provider(name, org, keys, calls)) or ok(f"{org} accepts the forwarder's risk events")
 
 
 async def _receivers(context: Context, name: str) -> Found:
@@ -207,7 +207,14 @@ _NEEDS = ("okta.reachable",)
 CHECKS = (
     Check("reactions.push", "Okta lists push factors to this machine", HEADING, _push, _pushing, _NEEDS),
     Check("reactions.ciba", "the authorization server of `reactions.ciba`", HEADING, _ciba, _by_ciba, _NEEDS),
-    Check("reactions.zone", "the blocklist of block_ip: room, exempt addresses", HEADING, _zone, _blocking, _NEEDS),
+    Check(
+        "reactions.zone",
+        "the blocklist of block_ip has room, and its exempt addresses are set",
+        HEADING,
+        _zone,
+        _blocking,
+        _NEEDS,
+    ),
     Check("reactions.keys", "the public keys of `reactions.set` are published", HEADING, _keys, _with_keys),
     Check(
         "reactions.provider",

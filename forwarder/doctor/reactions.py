@@ -77,7 +77,7 @@ async def _access(context: Context, name: str) -> Found:
         return refused(name, "users cannot be read", error, "okta.users.read")
     if not users:
         return fail(
-            "the credentials may not read any active user, so no action can be carried out",
+            "the credentials do not allow reading any active user, so no action can be carried out",
             f"add users to the admin role: run `forwarder setup okta-role --org {name}`",
         )
     user_id = str(users[0].get("id"))
@@ -103,8 +103,8 @@ async def _role(context: Context, name: str) -> Found:
     if api.client_id is None:
         if api.token_id is None:
             return warn(
-                "the id of the API token is unknown, so reactions cannot distinguish the forwarder's own events from those "
-                "of the token's admin, and may act on them",
+                "the id of the API token is unknown, so reactions cannot distinguish events that the forwarder "
+                "caused from events that the token's admin caused, and may act on the forwarder's own events",
                 f"set `orgs.{name}.api.token_id` (00T…, under Security > API > Tokens), or use a service app",
             )
         return ok(f"the API token {api.token_id} has the rights of the admin who made it")
@@ -258,7 +258,7 @@ CHECKS = (
     Check("reactions.protected", "the protected users and groups exist", HEADING, _protected, _acting, _NEEDS),
     Check(
         "reactions.group",
-        "the groups of add_to_group are OKTA_GROUPs without roles, rules and apps",
+        "each group of add_to_group has the type OKTA_GROUP, and no role, rule or app",
         HEADING,
         _groups,
         _adding,

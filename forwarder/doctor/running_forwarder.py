@@ -56,8 +56,9 @@ async def _running(context: Context, _: str) -> Found:
         return ok("a forwarder runs on this store" + (f" (pid {owner})" if owner else ""))
     if owner:
         return warn(
-            f"the process with pid {owner} holds the store, but no forwarder answers",
-            "if the process is a `backfill` or `replay`, wait for its end; else stop it, then start `forwarder run`",
+            f"the process with the pid {owner} uses the store, but no forwarder answers",
+            "if the process is a `backfill` or a `replay`, wait until it ends; otherwise stop the process, then "
+            "start `forwarder run`",
         )
     return warn("no forwarder runs on this store", "start it with `forwarder run`")
 

@@ -77,11 +77,12 @@ async def _refuses(context: Context, name: str) -> Found:
         return answer
     url = _address(context, name)[0]
     if answer.status == 401:
-        return ok(f"{url} refuses a wrong secret")
+        return ok(f"{url} refuses a request with a wrong secret")
     if answer.status == 200:
         return fail(
             f"{url} accepts a request with a wrong secret: anyone can send events",
-            "let no proxy add or replace the header, and change the secret: `forwarder hooks sync --resend-secret`",
+            "check that no proxy adds or replaces the header with the secret; then change the secret, and run "
+            "`forwarder hooks sync --resend-secret`",
         )
     return fail(
         f"{url} answers {answer.status} to a wrong secret, not 401",
@@ -148,7 +149,7 @@ def _late(context: Context, org: str, sent: Sent, sink: str, *, is_stored: bool)
     waited = f"after {context.clock.monotonic() - sent.at:.1f} s"
     if is_stored:
         fix = f"see what `forwarder doctor` and `forwarder stats` say about {sink}, or wait longer with --timeout 60s"
-        return fail(f"the event {sent.uuid} still waits for the sink {waited}", fix)
+        return fail(f"the event {sent.uuid} is still not delivered to the sink {waited}", fix)
     url, key = _address(context, org)
     fix = f"let {key} lead to the forwarder that uses this store; {url} seems to lead to another forwarder"
     return fail(f"the event {sent.uuid} was accepted, but it is not in this store {waited}", fix)
@@ -183,7 +184,7 @@ async def _search(context: Context, name: str, uuid: str, until: float) -> str |
         except SinkError as error:
             return f"the search for the event failed: {error}"
         if context.clock.monotonic() >= until:
-            return "not found by a search yet, because the index was not refreshed"
+            return "a search does not find the event yet, because the index was not refreshed"
         await asyncio.sleep(_POLL)
 
 

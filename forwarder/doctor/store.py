@@ -95,7 +95,7 @@ async def _sound(context: Context, _: str) -> Found:
     damage = await in_daemon_thread(lambda: _commands(context).damage(limit), "store")
     if damage is None:
         return skip(
-            f"the store is too large to be read as a whole within {context.timeout:g} s",
+            f"the whole store cannot be read within {context.timeout:g} s, because it is too large",
             "run `forwarder doctor store.sound --timeout 10m`",
         )
     if damage:
@@ -104,7 +104,7 @@ async def _sound(context: Context, _: str) -> Found:
             "stop the forwarder and copy the store's files; restore a backup, or, without one, move the store's files away; "
             "then run `forwarder run` and `forwarder backfill --since 7d`",
         )
-    return ok(f"{path} can be read as a whole")
+    return ok(f"the whole file {path} can be read")
 
 
 async def _ledger(context: Context, _: str) -> Found:
@@ -113,7 +113,7 @@ async def _ledger(context: Context, _: str) -> Found:
     if not ledger.balanced:
         return fail(
             f"the ledger does not balance: {'; '.join(ledger.imbalances)}",
-            "keep a copy of the store's files and report this as a bug; `forwarder stats` prints the ledger",
+            "keep a copy of the store's files, and report this as a bug, with the output of `forwarder stats`",
         )
     return ok(f"{count(ledger.stored, 'event')} stored, each accounted for in every sink")
 

@@ -78,7 +78,8 @@ class Acceptor:
             if not self._limiter.has_room():
                 self._pause(listener)
                 self._limiter.log(
-                    "new connections wait: too many connections are being answered or closed", "connections_full"
+                    "new connections wait, because too many connections are still being answered or closed",
+                    "connections_full",
                 )
                 return
             try:
@@ -100,7 +101,7 @@ class Acceptor:
     def _log_failure(self, error: OSError) -> None:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._limiter.log(
-            "new connections cannot be accepted now; they wait until the next try",
+            "the listener cannot accept new connections now; new connections wait until the listener tries again",
             "accept_failed",
             error=os.strerror(error.errno or 0),
             open_files_limit=limit,

@@ -109,7 +109,8 @@ class ConnectionLimiter:
             reason = oldest.evict()
             self._on_evict(reason)
             self.log(
-                "too many connections; the connections that waited longest for their client are closed",
+                "too many connections are open; the listener closes the connections whose clients have been "
+                "silent for longest",
                 "connections_evicted",
                 reason,
                 reason=reason,

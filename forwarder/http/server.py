@@ -133,7 +133,7 @@ class Server:
             task.cancel()
         if late:
             self._logger.warning(
-                "requests took too long and were cancelled; answered 503, so that the clients retry",
+                "requests took too long; the listener cancelled them, and answered 503, so that the clients retry",
                 action="requests_cancelled",
                 requests=len(late),
                 after_seconds=grace,

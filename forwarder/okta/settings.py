@@ -49,17 +49,17 @@ def org_origin(url: str) -> str:
     parts = split_url(url)
     host = (parts.hostname or "").removesuffix(".")
     if parts.username is not None:
-        raise ValueError("has a user or a password; write credentials under `api`")
+        raise ValueError("the URL has a user or a password; remove them, and write the credentials under `api`")
     if not host or parts.path not in {"", "/"} or "?" in url or "#" in url:
-        raise ValueError("is not an org's address; write it as in https://acme.okta.com")
+        raise ValueError("is not the URL of an org; write a URL as in https://acme.okta.com")
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
         raise ValueError("must begin with https://, because credentials are sent to it")
     if re.search(rf"-admin\.{_ANY_DOMAIN}$", host):
-        raise ValueError("is the Admin Console's address; leave out `-admin`")
+        raise ValueError("is the address of the Admin Console; remove `-admin` from the host name")
     if re.fullmatch(rf"((www|login|developer|support|.+\..+)\.)?{_ANY_DOMAIN}", host):
-        raise ValueError("is not the address of an org; write the org's own, as in https://acme.okta.com")
+        raise ValueError("is not the URL of an org; write the org's own URL, as in https://acme.okta.com")
     if is_of_okta(host) and parts.port not in (None, 443):
-        raise ValueError("has a port, but Okta listens only on 443; leave it out")
+        raise ValueError("the URL has a port, but Okta listens only on port 443; remove the port")
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
@@ -78,7 +78,9 @@ _ID_OF_TOKENS = "^00T[A-Za-z0-9]{1,40}$"
 
 def _token_id(written: str) -> str:
     if not re.fullmatch(_ID_OF_TOKENS, written):
-        raise ValueError("is not the id of a token; write the one in Security > API > Tokens, which begins with 00T")
+        raise ValueError(
+            "is not the id of a token; write the id that Security > API > Tokens shows, which begins with 00T"
+        )
     return written
 
 
@@ -141,7 +143,8 @@ class ApiSettings(Section):
             )
         if re.fullmatch(r"00T[A-Za-z0-9]{17}", self.token.reveal()):
             raise ValueError(
-                "`token` is the id of a token, not the token; Okta shows the token only when it is created"
+                "`token` is the id of a token, not the token itself; Okta shows the token only when you create "
+                "it, so create a new token"
             )
         return self
 
@@ -184,7 +187,7 @@ def _uri(written: str) -> str:
 def _events(written: Any) -> Any:
     if isinstance(written, str):
         if written not in PRESETS:
-            raise ValueError(f"must be {', '.join(PRESETS)}, or a list of event types")
+            raise ValueError(f"must be one of {', '.join(PRESETS)}, or a list of event types")
         return written
     if not isinstance(written, list | tuple):
         raise ValueError("write a list, as in [user.session.start, user.account.lock], or a preset")  # noqa: TRY004  # pydantic takes no TypeError
@@ -196,7 +199,7 @@ def _events(written: Any) -> Any:
 
 def _event(name: str) -> str:
     if "*" in name:
-        raise ValueError("a hook has no patterns; write each event type, or a preset such as security")
+        raise ValueError("a hook cannot have patterns such as `*`; write each event type, or a preset such as security")
     if name not in PRESETS and (problems := event_type_problems([name])):
         raise ValueError(problems[0])
     return name
@@ -225,7 +228,7 @@ def _needs_rules(events: str | tuple[str, ...]) -> bool:
 def _filters(written: dict[str, str] | None, info: ValidationInfo) -> dict[str, str] | None:
     for name, expression in (written or {}).items():
         if not expression.strip():
-            raise ValueError(f"the filter of {name} is blank; leave it out")
+            raise ValueError(f"the filter of {name} is blank; write a filter, or remove {name} from `filters`")
     events = info.data.get("events")
     if events and not _needs_rules(events):
         types = resolve(events)

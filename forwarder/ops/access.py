@@ -182,13 +182,18 @@ def _cross_site(scope: Scope) -> Refusal | None:
     origin = _header(scope, b"origin")
     hosts = {_header(scope, b"host"), _header(scope, b"x-forwarded-host")}
     if site not in (b"", b"same-origin") or (origin and origin.partition(b"://")[2] not in hosts - {b""}):
-        return Refusal(403, "a change must come from this page itself, not from another site")
+        return Refusal(
+            403,
+            "a change must be requested by the status page itself, not by another site; reload the page, and try again",
+        )
     return None
 
 
 def _not_json(scope: Scope) -> Refusal | None:
     if _header(scope, b"content-type").partition(b";")[0].strip().lower() != b"application/json":
-        return Refusal(415, "send the body as application/json")
+        return Refusal(
+            415, "the body must have the content type application/json; set this header and send the request again"
+        )
     return None
 
 

@@ -96,7 +96,9 @@ def approval_routes(approvals: Approvals, access: Access, clock: Clock) -> Handl
 
     @post("/approve/{action:str}", status_code=200)
     async def decide(request: AnyRequest, action: FromPath[str]) -> Response[bytes]:
-        decision = read_body(await request.body(), _Decision, "the body is not a decision")
+        decision = read_body(
+            await request.body(), _Decision, "the body of the request is not a decision about an action"
+        )
         found = approvals.shown(action)
         if found is None:
             return json_response({"error": _GONE}, 404)

@@ -89,7 +89,9 @@ def _change_routes(data: StoreData) -> Handlers:
     async def change(
         request: AnyRequest, work: Callable[[DeadLetterSelection], Awaitable[int]], verb: str
     ) -> Response[Any]:
-        wanted = read_body(await request.body(), _Change, "the body does not say what to change")
+        wanted = read_body(
+            await request.body(), _Change, "the body of the request does not say which dead letters to change"
+        )
         if wanted.ids is None and wanted.sink is None and wanted.reason is None and not wanted.all:
             text = 'name what to change: {"ids": […]}, {"sink": …, "reason": …} or {"all": true}'
             return json_response({"error": text}, 400)

@@ -28,7 +28,7 @@ def parameters(query_string: bytes, known: set[str]) -> dict[str, list[str]]:
     """
     found = parse_qs(query_string.decode("latin-1"), keep_blank_values=True)
     for name in sorted(found.keys() - known):
-        raise QueryError(f"{name[:50]!r} is not a parameter here; use {', '.join(sorted(known))}")
+        raise QueryError(f"unknown parameter {name[:50]!r}; known parameters: {', '.join(sorted(known))}")
     return found
 
 

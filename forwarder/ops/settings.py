@@ -40,7 +40,7 @@ def _validate_header(name: str) -> str:
 def _validate_proxy(network: IPvAnyNetwork) -> IPvAnyNetwork:
     found = unmapped(network)
     if found.prefixlen == 0:
-        raise ValueError(f"{network} is every address; write only the addresses of the proxy")
+        raise ValueError(f"{network} contains every address; write only the addresses of the proxy")
     return found
 
 

@@ -21,7 +21,7 @@ from forwarder.react.ports import Answer, Seen
 from forwarder.react.prompts.results import PromptProgress, lost
 
 _BACKOFF = Backoff(base=1.0, cap=60.0)
-_NO_ANSWER = Answer(0, text="the forwarder stopped before an answer came")
+_NO_ANSWER = Answer(0, text="the forwarder stopped before it got a response")
 
 
 class Calls:

@@ -116,7 +116,7 @@ class ActionEngine:
                     self._rows.memory.postpone(key, found.due)
         except Exception:
             _logger.exception(
-                "an action could not be processed, and is tried again. This is a bug: please report it",
+                "an action could not be processed; the forwarder retries it. This is a bug: please report it",
                 action="reaction_failed",
                 id=action.id,
             )
@@ -173,7 +173,7 @@ class _Undo:
 
     async def _again(self, action: Action, answer: Answer) -> None:
         self._limited.warning(
-            "an action cannot be undone yet; the undo is tried again until it succeeds",
+            "an action cannot be undone yet; the forwarder retries the undo until it succeeds",
             action="undo_failed",
             id=action.id,
             error=answer.text,

@@ -78,7 +78,7 @@ class ReactionMetrics:
     def store_failed(self, error: StoreError) -> None:
         """Log that the store cannot be read or written."""
         self._limited.error(
-            "reactions cannot read or write the store; they try again until they can",
+            "the reactions cannot read or write the store; the forwarder retries until they can",
             action="reactions_store_error",
             error=str(error),
         )

@@ -125,7 +125,9 @@ class ReactionRunner:
             try:
                 await work()
             except Exception:
-                _logger.exception("reactions failed. This is a bug: please report it", action="reactions_failed")
+                _logger.exception(
+                    "the processing of reactions failed. This is a bug: please report it", action="reactions_failed"
+                )
             await self._clock.sleep(Backoff().cap)
 
     def _report(self) -> None:
@@ -167,7 +169,9 @@ class ReactionRunner:
             for action in await self._current().newly_protected():
                 if not action.undone_by:
                     with suppress(ReactionError):  # it ended meanwhile
-                        await self._undo_now(action, "protected", "the target has become protected")
+                        await self._undo_now(
+                            action, "protected", "the target of the action is now protected by `reactions.protect`"
+                        )
             await self._clock.sleep(_PROTECT_INTERVAL)
 
     async def _check(self) -> None:
@@ -320,7 +324,7 @@ class ReactionRunner:
     def _find(self, id_: str) -> Action:
         self._check_begun()
         if len(id_) < _SHORTEST_ID:  # a mistyped id must not match another action
-            raise ReactionError(f"{id_} is too short; write at least {_SHORTEST_ID} characters of the id")
+            raise ReactionError(f"the id {id_} is too short; write at least {_SHORTEST_ID} characters of the id")
         if (action := self.memory.get(id_)) is None:
             raise ReactionError(
                 f"there is no open action {id_}; see whether it has ended: forwarder reactions show {id_}"

@@ -188,7 +188,7 @@ class HookReceiver:
         if scope["method"] == "POST":  # it may come from a hook
             path, hint = scope["path"][:100], "compare the hook's address with orgs.*.path"
             self._logger.warning(
-                "a POST came to a path that belongs to no org; answered 404",
+                "a POST came to a path that no org has in the configuration; the receiver answered 404",
                 action="path_refused",
                 path=path,
                 hint=hint,
@@ -213,7 +213,7 @@ class HookReceiver:
         the request, such as a secret."""
         kind = type(error).__name__
         self._logger.error(
-            "a request failed with an internal error; answered 503, so that its sender tries again",
+            "a request failed with an internal error; the receiver answered 503, so that the sender tries again",
             kind,
             action="request_failed",
             error=kind,

@@ -62,10 +62,10 @@ _TAKEN_HEADERS = {
 
 def _validate_header(value: str) -> str:
     if not HEADER_NAME.fullmatch(value):
-        raise ValueError("is not the name of a header; write one such as Authorization")
+        raise ValueError("is not the name of a header; write a name such as Authorization")
     if value.lower() in _TAKEN_HEADERS:
         raise ValueError(
-            "has another meaning in HTTP, so it cannot carry the secret; write Authorization or X-Okta-Hook"
+            "this header has another meaning in HTTP, so it cannot carry the secret; write Authorization or X-Okta-Hook"
         )
     return value
 

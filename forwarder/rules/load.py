@@ -293,7 +293,9 @@ class _Loading:
             if not ready:
                 for each in waiting:
                     self._problem(
-                        each, "the correlations in `rules` name each other in a circle; remove one of these names"
+                        each,
+                        "the correlations in `rules` name each other in a circle; remove one name from the "
+                        "`rules` of one correlation",
                     )
                 break
             ordered.update({each.id: each for each in ready})

@@ -58,7 +58,10 @@ def warnings(ruleset: Ruleset, rules: Sequence[Reviewed]) -> list[RuleProblem]:
         found += _alias_warnings(correlation)
     for exception in ruleset.exceptions:
         found += _field_warnings(exception, fields_of(exception.condition))
-    found += [_about(each, f"ended on {each.until}; remove it, or give it a later day") for each in ruleset.expired]
+    found += [
+        _about(each, f"the exception ended on {each.until}; remove the exception, or give it a later day in `until`")
+        for each in ruleset.expired
+    ]
     return sorted({*found, *value_warnings(ruleset)})
 
 

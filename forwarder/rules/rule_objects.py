@@ -146,9 +146,9 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
         named = ("okta_systemlog", *_OTHER_LANGUAGES)
         others = [query for key, query in found["detection"].items() if str(key).lower() not in named]
         if any(isinstance(selection, dict) for selection in others):
-            raise RuleFileError("its detection has no condition; add one, as in `condition: selection`")
+            raise RuleFileError("the rule's `detection` has no condition; add one, as in `condition: selection`")
         if not _has_text(found["detection"]):
-            raise RuleFileError("its detection has no query; add `okta_systemlog`")
+            raise RuleFileError("the rule's `detection` has no query; add `okta_systemlog`")
         return LeftOut(SkipReason.OTHER_LANGUAGE)
     return Rule(
         name=str(found.get("title") or "without a title"),

@@ -144,7 +144,7 @@ def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
             " Ask Okta to enable the feature"
         )
     if response.code == "invalid_dpop_proof":
-        return "Check that the clock of this machine is right: the DPoP proof of each call contains the time"
+        return "Check that the clock of this machine is right, because the DPoP proof of each call contains the time"
     if response.status == 401:
         return _REFUSED_APP if app else _REFUSED_SSWS
     if response.status == 403:

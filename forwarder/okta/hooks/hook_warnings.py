@@ -80,8 +80,8 @@ class HookWarnings:
         self.quota = f"{event.event_type}: {reason}"
         if self._is_due("hook_quota"):
             _logger.warning(
-                "the org's daily quota of hook deliveries is nearly or completely used up; without quota, the forwarder reads the "
-                "events from the System Log",
+                "the org's daily quota of hook deliveries is nearly or completely used up; as soon as it is used "
+                "up, the forwarder reads the events from the System Log instead",
                 action="hook_quota",
                 org=self._org,
                 event_type=event.event_type,

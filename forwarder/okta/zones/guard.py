@@ -42,8 +42,8 @@ class ZoneGuard:
         problems = []
         if not egress:
             problems.append(
-                f"the address from which Okta sees the forwarder is not known; set orgs.{self._org}.egress, as in egress:"
-                " [203.0.113.7]"
+                "the forwarder does not know its public address, from which its calls reach Okta; set "
+                f"orgs.{self._org}.egress, as in egress: [203.0.113.7]"
             )
         needed = [*egress, *self._protected]
         if blocked is not None:

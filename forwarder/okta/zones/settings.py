@@ -50,7 +50,8 @@ def _distinct(values: tuple[str, ...]) -> tuple[str, ...]:
 def _country(name: str) -> str:
     if name.strip().upper() in _CONTINENTS:
         raise ValueError(
-            f"{name!r} is a continent, which Okta uses for addresses whose country is not known; list the countries"
+            f"{name!r} is the code of a continent, which Okta uses only for addresses whose country is not "
+            "known; list the countries instead"
         )
     code = country_code(name)
     if code == UNKNOWN:
@@ -83,7 +84,7 @@ def _address(text: str) -> str:
             " in 203.0.113.1-203.0.113.9"
         ) from None
     if is_all:
-        raise ValueError(f"{text!r} is every address, also that of this forwarder; list smaller networks")
+        raise ValueError(f"{text!r} contains every address, also the address of this forwarder; list smaller networks")
     return text.strip()
 
 

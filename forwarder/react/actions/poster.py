@@ -47,7 +47,7 @@ _HINTS = {
 
 def usual_hint(status: int, _body: object = None) -> str:
     """Return what the operator can do about an HTTP status. The hint fits every server."""
-    return _HINTS.get(status, "ask those who run the server")
+    return _HINTS.get(status, "ask the operators of the server")
 
 
 class PostServer(NamedTuple):

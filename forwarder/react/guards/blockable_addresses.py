@@ -29,7 +29,7 @@ def why_not_blocked(text: str, protected: Iterable[Network], own: Iterable[Netwo
     except ValueError:
         return f"{text!r} is not a single IP address"
     if not _is_public(address):
-        return f"{text} is not a public address, so blocking it may block anybody"
+        return f"{text} is not a public address, so blocking it could block users who have nothing to do with the alert"
     if any(address in network for network in protected):
         return f"{text} is in reactions.protect.ips"
     if any(address in network for network in own):

@@ -55,7 +55,7 @@ def reached_limit(case: Case, prompts: Iterable[Action], settings: GuardSettings
         if row.target.id != action.target.id:
             continue
         if is_out:
-            return ReachedLimit("live", f"the user is being asked already, by {row.id}")
+            return ReachedLimit("live", f"another action, {row.id}, is already asking the user")
         at = _asked_at(row, in_shadow=case.in_shadow)
         if at is not None and at > now - per_user.micros:
             asked.append((at, row.id))

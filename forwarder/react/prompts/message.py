@@ -39,7 +39,10 @@ def template_problem(template: str) -> str | None:
     if _spelled(fixed) != " ".join(fixed.split()):
         return "has a character other than letters, digits, spaces and . , : - (phones may not show others)"
     if len(fixed) > MOST - len(_ending("0000")):
-        return f"is longer than {MOST - len(_ending('0000'))} characters; the code of the alert needs the rest"
+        return (
+            f"is longer than {MOST - len(_ending('0000'))} characters; shorten it, because the code of the alert "
+            "follows the text"
+        )
     return None
 
 

@@ -48,7 +48,7 @@ class ActionSettings(Section):
         if not isinstance(written, dict):
             return written
         if "for" in written and not any(field.alias == "for" for field in cls.model_fields.values()):
-            raise ValueError("is never undone, so `for` has no meaning; remove `for`")
+            raise ValueError("this action is never undone, so `for` has no effect; remove `for`")
         return written
 
     @classmethod

@@ -120,17 +120,20 @@ def _conflicts(actions: Sequence[WrittenAction], *, across: bool = False) -> Ite
         first = firsts.setdefault((*same_effect(each.do), each.do.user, each.answer), each)
         if first is not each and (asks_user or not across):
             what = "ask the user twice" if asks_user else "are the same action on the same target"
-            yield f"{each.named}: this and {first.named} {what}; keep one of them"
+            yield f"{each.named}: this action and {first.named} {what}; keep one of the two"
     for one, other in _pairs(actions):
         both = {one.do.name, other.do.name}
         suspend = one if one.do.name == "suspend" else other
         if both == _SAME_STATUS:
             yield (
-                f"{other.named}: this and {one.named} replace each other, because a user has only one status in Okta: suspended, "
-                "or with an expired password; keep one of them"
+                f"{other.named}: this action and {one.named} replace each other, because a user has only one status in "
+                "Okta (suspended, or with an expired password); keep one of the two"
             )
         elif both == {"suspend", "prompt"} and not suspend.do.asks:
-            yield f"{other.named}: this and {one.named} do not go together: a suspended user cannot answer; put suspend into `then`"
+            yield (
+                f"{other.named}: this action and {one.named} exclude each other, because a suspended user cannot "
+                "answer a prompt; put suspend into `then`"
+            )
 
 
 def _pairs(actions: Sequence[WrittenAction]) -> Iterator[tuple[WrittenAction, WrittenAction]]:

@@ -216,7 +216,7 @@ def _keyword(value: Value) -> Test:
         case Number() | Truth():
             written = value.number if isinstance(value, Number) else value.value
             return _over(event_fields.ALL_LOWER_TEXTS, lambda text: event_fields.text_of(written) in text)
-    raise RuleFileError("a test of this kind needs a field")
+    raise RuleFileError("this kind of comparison needs a field; name the field")
 
 
 def _expression(value: Expression) -> Callable[[bytes], bool]:

@@ -163,7 +163,7 @@ def _condition(section: Mapping[str, Any], kind: str, rules: int, report: Report
     _check_count(_wanted(operators[0], value), kind, rules)
     fields = _texts(written, "field", report)
     if len(fields) > 1:
-        raise RuleFileError("`field` must be one field; write a correlation for each")
+        raise RuleFileError("`field` must name one field; write a separate correlation for each field")
     if (kind == "value_count") != bool(fields) and kind in TYPES:
         raise RuleFileError(
             "a value_count needs the `field` whose values it counts, as in {field: actor.id, gte: 10}"

@@ -101,7 +101,7 @@ def detection_tree(
     conditions = written if isinstance(written, list) else [written]
     texts = [condition for condition in conditions if isinstance(condition, str)]
     if not texts:
-        raise RuleFileError("its detection has no condition; add one, as in `condition: selection`")
+        raise RuleFileError("the rule's `detection` has no condition; add one, as in `condition: selection`")
     line = line_of(detection, "condition")
     found = _joined([_condition(text, selections, report, line) for text in texts], Or)
     check_patterns(about_types(found))  # `rules check` looks up the types of each rule
@@ -235,7 +235,7 @@ class _Selections:
 def _values(field: str, modifiers: list[str], written: list[Any], lists: Lists) -> list[Value]:
     check_modifiers(field, modifiers)
     if not written:
-        raise RuleFileError("has an empty list of values")
+        raise RuleFileError("the list of values is empty; write at least one value")
     values = [value for each in written for value in _read(field, each, modifiers, lists)]
     if not field and not all(isinstance(value, KEYWORDS) for value in values):
         raise RuleFileError(

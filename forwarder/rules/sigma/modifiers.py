@@ -224,7 +224,9 @@ def _combined(parts: Sequence[str | Wild | Placeholder], lists: Lists) -> list[t
         else:
             choices.append([(part,)])
     if count > _MAX_EXPANDED:
-        raise RuleFileError(f"makes more than {_MAX_EXPANDED:,} values from its lists; use shorter lists")
+        raise RuleFileError(
+            f"the placeholders expand to more than {_MAX_EXPANDED:,} values; use shorter lists in `rules.lists`"
+        )
     return [_joined([part for parts in way for part in parts]) for way in product(*choices)]
 
 

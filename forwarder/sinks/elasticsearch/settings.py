@@ -44,7 +44,9 @@ def _namespace(name: str) -> str:
 
 def _username(name: str) -> str:
     if ":" in name:
-        raise ValueError("has a colon, which no user's name can have; write the password as `password`")
+        raise ValueError(
+            "the name of a user cannot contain a colon; write only the name here, and the password as `password`"
+        )
     return name
 
 
@@ -147,7 +149,7 @@ class ElasticsearchSinkSettings(SinkSettings):
         if len({urlsplit(host).scheme for host in self.hosts}) > 1:
             raise ValueError("`hosts` must be all http or all https")
         if len(set(self.hosts)) < len(self.hosts):  # the client refuses it
-            raise ValueError("`hosts` has a node twice; write each node once")
+            raise ValueError("`hosts` lists the same node twice; write each node once")
         return self
 
     def file_problems(self) -> Iterator[tuple[str, str]]:

@@ -115,7 +115,9 @@ class LineFile:
     def _require_regular_file(self) -> None:
         """Raise SinkError if the file at `path` is not a regular file, because a pipe or a device cannot keep lines."""
         if self._path.exists() and not self._path.is_file():
-            raise SinkError("it is not a regular file; move it to another place, or set another `path`")
+            raise SinkError(
+                "the file of the sink is not a regular file; move it to another place, or set another `path`"
+            )
 
     def _close_moved_file(self) -> None:
         """Close the open file, which is no longer at `path`. If a failed batch has left a part of its lines in the

@@ -52,7 +52,7 @@ def path_problems(paths: Mapping[str, Path], store: Iterable[Path], read: Iterab
                 yield f"{key}: sinks.{other} writes the same file; give each sink its own file"
         before.append((name, own))
         if own & of_store:
-            yield f"{key}: is a file of the store; name another file"
+            yield f"{key}: this file is a file of the store; name another file"
         if own & of_config:
             yield f"{key}: the configuration reads this file; name another one"
         if identities(lock) & (of_store | of_config | of_sinks):

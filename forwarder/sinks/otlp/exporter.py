@@ -42,7 +42,7 @@ class ExportResult(msgspec.Struct, frozen=True):
         return self.verdict.retry is None or self.verdict.split
 
 
-NO_RESPONSE = ExportResult(response_verdicts.UNKNOWN, "the request was started, but not answered")
+NO_RESPONSE = ExportResult(response_verdicts.UNKNOWN, "the server did not answer the request")
 _NO_REQUEST = ExportResult(response_verdicts.UNKNOWN, "the exporter made no request")
 
 

@@ -108,7 +108,7 @@ class OtlpSinkSettings(SinkSettings):
     def _check_together(self) -> Self:
         problems = []
         if self.protocol == "grpc" and urlsplit(self.endpoint).path not in ("", "/"):
-            problems.append("`endpoint`: a gRPC endpoint has no path; remove it")
+            problems.append("`endpoint`: a gRPC endpoint has no path; remove the path")
         if (self.cert_file is None) != (self.key_file is None):
             problems.append("set both `cert_file` and `key_file`, or neither")
         if not self.uses_tls and (self.ca_file or self.cert_file):

@@ -70,7 +70,7 @@ def test_a_wrong_answer_is_asked_again(tmp_path: Path) -> None:
     answers = ["https://acme-admin.okta.com", "https://acme.okta.com", "", "syslog", "file", "", "", str(store)]
     done = run("init", answers="\n".join(answers) + "\n")
     assert done.exit_code == 0, done.output
-    assert "leave out `-admin`" in done.output
+    assert "remove `-admin`" in done.output
     assert "syslog is not a kind of sink; write elasticsearch, otlp or file" in done.output
 
 

@@ -151,7 +151,7 @@ async def test_events_with_another_secret_are_in_what_the_forwarder_reports(ther
 
 
 @pytest.mark.parametrize(
-    ("status", "mend"), [(404, "compare the path"), (502, "`forwarder run`"), (200, "without a login")]
+    ("status", "mend"), [(404, "compare the path"), (502, "`forwarder run`"), (200, "asks for a login")]
 )
 async def test_a_proxy_that_does_not_reach_the_receiver_is_named(
     tmp_path: Path, org: Emulator, status: int, mend: str

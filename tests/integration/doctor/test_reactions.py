@@ -160,7 +160,7 @@ def no_protected_group(scene: ReactionOrg) -> None:
     [
         (no_role, "reactions.role", "acme: the app's admin roles cannot be read; perhaps the app has no admin role", "setup okta-role --org acme --apply"),
         (narrower_role, "reactions.role", "acme: the app's roles lack okta.users.lifecycle.suspend", "setup okta-role --org acme --apply"),
-        (no_users, "reactions.access", "acme: the credentials may not read any active user", "setup okta-role"),
+        (no_users, "reactions.access", "acme: the credentials do not allow reading any active user", "setup okta-role"),
         (role_on_group, "reactions.group", "acme: add_to_group: Step-up gives its users the admin role Help Desk", "name another group"),
         (app_on_group, "reactions.group", "acme: add_to_group: Step-up gives its users the app Payroll", "remove the group from the app"),
         (rule_on_group, "reactions.group", "acme: add_to_group: the group rule All of sales also adds users to Step-up", "remove the group from the rule"),

@@ -230,7 +230,7 @@ async def test_a_process_that_holds_the_store_and_is_no_forwarder_is_named(settl
         row = (await settled.doctor("forwarder.running")).of("forwarder.running")
     finally:
         lock.release()
-    assert (row["verdict"], f"pid {os.getpid()} holds the store" in row["seen"]) == ("warn", True)
+    assert (row["verdict"], f"pid {os.getpid()} uses the store" in row["seen"]) == ("warn", True)
     assert (await settled.doctor("forwarder.running")).of("forwarder.running")["seen"].startswith("no forwarder")
 
 

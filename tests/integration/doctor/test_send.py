@@ -38,7 +38,7 @@ async def test_the_event_is_found_in_every_sink_with_its_seconds(tmp_path: Path,
             found = await there.doctor("sink.event", "hook.event", "hook.refusal", "--send")
         (document,) = server.data_streams[STREAM].values()
     assert (found.code, found.bad) == (0, {}), found.rows
-    assert "refuses a wrong secret" in found.of("hook.refusal")["seen"]
+    assert "refuses a request with a wrong secret" in found.of("hook.refusal")["seen"]
     assert f"accepted the event {UUID_PREFIX}" in found.of("hook.event")["seen"]
     assert "found by a search after" in found.of("sink.event", "siem")["seen"]
     assert "delivered within" in found.of("sink.event", "traces")["seen"]
@@ -99,7 +99,7 @@ async def test_an_event_that_still_waits_is_named_with_its_sink(tmp_path: Path, 
     async with there.forwarder():
         found = await there.doctor("sink.event", "--send", "--timeout", "5s")
     row = found.of("sink.event")
-    assert (row["verdict"], "still waits for the sink" in row["seen"]) == ("fail", True)
+    assert (row["verdict"], "is still not delivered to the sink" in row["seen"]) == ("fail", True)
 
 
 @pytest.mark.long

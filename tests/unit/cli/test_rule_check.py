@@ -102,7 +102,10 @@ def test_what_can_be_loaded_and_is_probably_a_mistake_exits_1(tmp_path: Path) ->
     assert result.exit_code == 1
     assert f"{path}:1: Sessions: unknown event type zone.dellete; did you mean zone.delete?" in result.stderr
     assert "Okta's events have no field 'actr', so actr.type never has a value; did you mean actor?" in result.stderr
-    assert f"{path}:10: Holiday: ended on 2026-01-31; remove it, or give it a later day" in result.stderr
+    assert (
+        f"{path}:10: Holiday: the exception ended on 2026-01-31; remove the exception, or give it a later day in "
+        "`until`"
+    ) in result.stderr
     found = json.loads(run("check", "--json", path).stdout)
     assert [each["fed_by"] for each in found["rules"]] == ["hooks"]
     assert (len(found["warnings"]), found["problems"], found["exceptions"][0]["until"]) == (3, [], "2026-01-31")

@@ -104,7 +104,7 @@ def test_it_says_what_is_about_which_alert_with_request_states_and_times() -> No
             "not_ours",
             "FAILURE",
             "time",
-            "not undone, because someone else has changed it since",
+            "not undone, because someone else has changed the same thing in Okta since the action",
         ),
         ({"outcome": Outcome.DONE, "answer": "denied"}, "done", "SUCCESS", None, "the user denied it"),
     ],

@@ -44,7 +44,7 @@ def test_https_and_plain_http_to_a_loopback_address_are_accepted(uri: str) -> No
         ({"uri": "https://hooks.example.com:99999/x"}, "is not a URL"),
         ({"uri": "https://user@hooks.example.com/x"}, "must not contain a user"),
         ({"uri": "https://hooks.example.com/x#y"}, "must not contain a user"),
-        ({"events": "everything"}, "must be all-eligible, security, rules, or a list"),
+        ({"events": "everything"}, "must be one of all-eligible, security, rules, or a list"),
         ({"events": []}, "at least one event type"),
         ({"events": {"a": 1}}, "write a list"),
         ({"events": [1]}, "should be a valid string"),

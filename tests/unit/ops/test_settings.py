@@ -24,8 +24,8 @@ def test_what_is_not_a_host_name_is_refused(name: str) -> None:
         ({"header": "Authorization"}, "Authorization does not name the user"),
         ({"header": "Host"}, "Host does not name the user"),
         ({"header": "X-Forwarded-For"}, "X-Forwarded-For does not name the user"),
-        ({"from": ["0.0.0.0/0"]}, "0.0.0.0/0 is every address"),
-        ({"from": ["10.0.0.7", "::/0"]}, "::/0 is every address"),
+        ({"from": ["0.0.0.0/0"]}, "0.0.0.0/0 contains every address"),
+        ({"from": ["10.0.0.7", "::/0"]}, "::/0 contains every address"),
     ],
 )
 def test_a_proxy_that_anybody_could_be_is_refused(proxy: dict[str, Any], problem: str) -> None:

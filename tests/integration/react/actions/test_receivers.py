@@ -124,7 +124,7 @@ async def test_a_repetition_has_the_same_id() -> None:
         (Reply(403), False, "answers 403; compare `secret` on both sides"),
         (Reply(404), False, "answers 404; check the path of reactions.webhooks.soc.url"),
         (Reply(410), False, "answers 410; the server no longer accepts anything at this URL; correct or remove reactions.webhooks.soc.url"),
-        (Reply(422, body=b'{"detail": "no such field"}'), False, "answers 422: no such field; ask those who run the server"),
+        (Reply(422, body=b'{"detail": "no such field"}'), False, "answers 422: no such field; ask the operators of the server"),
         (Reply(408), True, "answers 408; the request is tried again"),
         (Reply(425), True, "answers 425; the request is tried again"),
         (Reply(429), True, "answers 429; the request is tried again"),

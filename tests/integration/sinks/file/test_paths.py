@@ -30,4 +30,4 @@ def test_a_sink_gets_no_file_that_the_store_will_create_in_a_folder_that_is_moun
 ) -> None:
     store, other = (folder / "store.db" for folder in mounted_twice)
     (problem,) = path_problems({"archive": Path(f"{other}{suffix}")}, store_files(store), [])
-    assert problem == "sinks.archive.path: is a file of the store; name another file"
+    assert problem == "sinks.archive.path: this file is a file of the store; name another file"

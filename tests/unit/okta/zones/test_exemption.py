@@ -107,7 +107,10 @@ async def test_without_a_known_egress_nothing_is_blocked() -> None:
     org.exempt("198.51.100.0/24")
     zones = [Zone.read(raw) for raw in org.zones.values()]
     assert await ZoneGuard("acme", egress(org), [PROTECTED]).problems(zones, Made({})) == [
-        "the address from which Okta sees the forwarder is not known; set orgs.acme.egress, as in egress: [203.0.113.7]"
+        (
+            "the forwarder does not know its public address, from which its calls reach Okta; set orgs.acme.egress, "
+            "as in egress: [203.0.113.7]"
+        )
     ]
     org.log = [{}, {"client": None, "request": [], "target": None, "transaction": 7}, event("nowhere", "")]
     assert await egress(org, client_id="0oa1").addresses() == []

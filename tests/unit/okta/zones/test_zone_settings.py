@@ -50,7 +50,7 @@ def test_the_keys_decide_the_type_of_the_zone() -> None:
         ({}, "is empty; set `ips`"),
         ({"countries": ["Germania"]}, "'Germania' is not a country; write its ISO 3166-1 code"),
         ({"countries": [False]}, 'write the word in quotes: "NO"'),
-        ({"countries": ["EU"]}, "'EU' is a continent"),
+        ({"countries": ["EU"]}, "'EU' is the code of a continent"),
         ({"regions": ["Crimea"]}, "'Crimea' is not a region; write its ISO 3166-2 code, as in UA-43"),
         ({"regions": ["XX-1"]}, "'XX-1' is not a region"),
         ({"countries": ["UA"], "regions": ["UA-43"]}, "region UA-43 is in UA, which `countries` lists"),
