@@ -277,7 +277,7 @@ def _joint_problems(settings: Settings, path: Path | None, *, files: bool, sound
     apis = {name: org.api for name, org in orgs.items()} if "orgs" in sound else None
     yield from reaction_problems(settings.reactions, apis, ruleset)
     unknown = sorted(set(settings.rules.orgs or ()) - set(settings.orgs))
-    yield from (f"rules.orgs: {name} is not among `orgs`; remove it, or correct its name" for name in unknown)
+    yield from (f"rules.orgs: unknown org {name}; remove it, or correct the name" for name in unknown)
 
 
 def _sink_problems(settings: Settings, config: Path | None) -> Iterator[str]:

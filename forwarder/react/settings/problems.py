@@ -101,7 +101,10 @@ def _receiver_problem(path: str, to: str | None, known: Collection[str], key: st
         hint = f"write one of: {', '.join(sorted(known))}" if known else f"add one to `reactions.{key}` first"
         yield f"{path}: is required; {hint}"
     elif to is not None and to not in known:
-        yield f"{path}: {to} is not among `reactions.{key}`{_did_you_mean(to, known) or '; add it there'}"
+        yield (
+            f"{path}: unknown name {to}: `reactions.{key}` does not define "
+            f"it{_did_you_mean(to, known) or '; add it there'}"
+        )
 
 
 _SAME_STATUS = {"suspend", "expire_password"}
@@ -155,7 +158,7 @@ def org_problems(reactions: ReactionsSettings, orgs: Mapping[str, OrgAccess]) ->
     for number, entry in enumerate(reactions.on):
         for name in sorted(set(entry.orgs or ()) - orgs.keys()):
             hint = _did_you_mean(name, orgs) or "; remove it, or correct its name"
-            yield f"reactions.on[{number}].orgs: {name} is not among `orgs`{hint}"
+            yield f"reactions.on[{number}].orgs: unknown org {name}{hint}"
     seen: set[str] = set()
     for each in written(reactions):
         if each.mode is Mode.OFF:

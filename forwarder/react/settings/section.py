@@ -108,7 +108,7 @@ class ReactionsSettings(Section):
         for name, receiver in self.receivers.items():
             key = f"reactions.receivers.{name}.org"
             if receiver.org is not None and receiver.org not in org_urls:
-                yield f"{key}: {receiver.org} is not among `orgs`; remove it, or correct its name"
+                yield f"{key}: unknown org {receiver.org}; remove it, or correct the name"
             elif receiver.org is not None and not org_urls[receiver.org]:
                 yield f"{key}: orgs.{receiver.org}.url is required, because the token is sent there"
         if self.set and self.set.jwks == "serve":

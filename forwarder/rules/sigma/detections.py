@@ -128,9 +128,9 @@ def _condition(condition: str, selections: "_Named", report: Report, line: int) 
     found = reader.condition(operand)
     rest = reader.next()
     if rest and rest.kind != "text":
-        raise RuleFileError(f"its condition cannot be read at {rest.text!r}")
+        raise RuleFileError(f"the condition cannot be read at {rest.text!r}; correct the condition there")
     if rest:  # older Sigma rules count events after a `|`
-        report("its condition counts events after a `|`; write a correlation instead", line)
+        report("the condition counts events after a `|`; write a correlation instead", line)
     return found
 
 
@@ -146,7 +146,7 @@ class _Named:
         """Return the selection `name`."""
         if name not in self._parts:
             hint = did_you_mean(name, self._parts)
-            raise RuleFileError(f"its condition names {name!r}, but there is no such selection{hint}")
+            raise RuleFileError(f"the condition names the unknown selection {name!r}{hint}")
         self._spend(self._sizes[name])
         return self._parts[name]
 
@@ -156,7 +156,7 @@ class _Named:
         A name that begins with `_` matches only a pattern that also begins with `_`.
         """
         if quantifier not in _QUANTIFIERS:
-            raise RuleFileError(f"its condition has {quantifier!r} before `of`; write 1, any or all")
+            raise RuleFileError(f"the condition has {quantifier!r} before `of`; write 1, any or all")
         self._spend(len(self._parts))
         pattern = "*" if which.lower() == "them" else which
         chosen = [
@@ -165,14 +165,16 @@ class _Named:
             if fnmatchcase(name, pattern) and (pattern.startswith("_") or not name.startswith("_"))
         ]
         if not chosen:
-            raise RuleFileError(f"its condition names {which!r}, but there is no such selection")
+            raise RuleFileError(
+                f"the condition names {which!r}, which matches no selection; correct the condition, or add a selection"
+            )
         self._spend(sum(self._sizes[name] for name in chosen))
         return _joined([self._parts[name] for name in chosen], _QUANTIFIERS[quantifier])
 
     def _spend(self, tests: int) -> None:
         self._left -= tests
         if self._left < 0:
-            raise RuleFileError(f"its condition joins more than {_MAX_TESTS:,} tests; name each selection fewer times")
+            raise RuleFileError(f"the condition joins more than {_MAX_TESTS:,} tests; name each selection fewer times")
 
 
 def _tests(condition: Condition) -> int:

@@ -234,7 +234,7 @@ MISTAKES = {
     "no such file of rules": (OPS, "rules: {files: [HERE/nothing.yml]}", "rules.files: HERE/nothing.yml: No such file"),
     "a list that is a boolean": (OPS, "rules: {lists: {embargo: [IR, NO]}}", "rules.lists.embargo: has the value False, because YAML reads some words as booleans"),
     "a country by name in a list": (OPS, "rules: {files: [HERE/country.yml], lists: {embargo: [North Korea]}}", "rules.files: HERE/country.yml:5: forwarder.country|expand: 'North Korea' is not an ISO 3166 code of two letters, so it never matches; write KP"),
-    "an org that does not exist": (OPS, "rules: {orgs: [acne]}", "rules.orgs: acne is not among `orgs`"),
+    "an org that does not exist": (OPS, "rules: {orgs: [acne]}", "rules.orgs: unknown org acne"),
     "no time to be late": (OPS, "rules: {late: 0s}", "rules.late: "),
     "one port twice": (OPS, "ops: {listen: 127.0.0.1:8080}", "ops.listen: the receiver listens there"),
     "one port by another name": (OPS, "ops: {listen: localhost:8080}", "ops.listen: the receiver listens there"),

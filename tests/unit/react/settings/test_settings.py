@@ -74,7 +74,7 @@ def test_without_the_section_nothing_is_sent_and_no_key_is_published() -> None:
         ({"webhooks": {"soc": {"url": "https://soc.example", "secret": "s", "ca_file": "/none.pem"}}}, "reactions.webhooks.soc.ca_file: there is no file /none.pem"),
         ({"webhooks": {"so c": {"url": "https://soc.example", "secret": "s"}}}, "reactions.webhooks.so c: a name has letters, digits"),
         ({"receivers": {"okta": {"org": "acme"}}}, "reactions.set: is required for `receivers`"),
-        ({"receivers": {"okta": {"org": "other"}}, "set": signed()}, "reactions.receivers.okta.org: other is not among `orgs`"),
+        ({"receivers": {"okta": {"org": "other"}}, "set": signed()}, "reactions.receivers.okta.org: unknown org other"),
         ({"receivers": {"okta": {}}, "set": signed()}, "reactions.receivers.okta: set `org` for one of `orgs`, or `url` with `audience`"),
         ({"receivers": {"okta": {"org": "acme", "url": "https://x.example", "audience": "x"}}, "set": signed()}, "reactions.receivers.okta: set `org`"),
         ({"receivers": {"okta": {"org": "acme", "audience": "x"}}, "set": signed()}, "reactions.receivers.okta: `audience`, `authorization` and `ca_file` are for a `url`"),

@@ -298,7 +298,7 @@ def test_a_document_of_comments_alone_is_no_problem_beside_a_rule(tmp_path: Path
         ("title: x\nquery: y\n", ":1: is not a rule that can be run; it has no `detection`"),
         ("title: x\ndetection: {s: {eventType: x}, condition: s}\n", ":1: `logsource` is required"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}}\n", ":3: the rule's `detection` has no condition"),
-        ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: t}\n", "there is no such selection"),
+        ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: t}\n", "the condition names the unknown selection 't'"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: 2 of s*}\n", "write 1, any or all"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: s | count() > 3}\n", "write a correlation instead"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, timeframe: 5m, condition: s}\n", "write a correlation with a `timespan`"),
