@@ -47,7 +47,9 @@ def heartbeat_warnings(settings: Settings) -> Iterator[str]:
     """Yield a line if `ops.heartbeat` is set, but no sink gets its documents."""
     sinks = settings.sinks.values()
     if settings.ops.heartbeat and not any(isinstance(sink, ElasticsearchSinkSettings) for sink in sinks):
-        yield "ops.heartbeat: has no effect without a sink of kind elasticsearch; remove it"
+        yield (
+            "ops.heartbeat: has no effect without a sink of kind elasticsearch; remove the setting, or add such a sink"
+        )
 
 
 def _types(settings: Settings) -> Iterator[str]:

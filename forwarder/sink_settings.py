@@ -75,7 +75,9 @@ class DeliverySettings(Section):
     @model_validator(mode="after")
     def _base_below_cap(self) -> Self:
         if self.backoff_base > self.backoff_cap:
-            raise ValueError("`backoff_base` is longer than `backoff_cap`, the longest wait; make it shorter")
+            raise ValueError(
+                "`backoff_base` is longer than `backoff_cap`, the longest wait; write a shorter `backoff_base`"
+            )
         return self
 
 
@@ -107,7 +109,7 @@ class SinkSettings(Section):
     @model_validator(mode="after")
     def _one_filter(self) -> Self:
         if self.only is not None and self.except_ is not None:
-            raise ValueError("set `only` or `except`, not both; `only` alone says what the sink gets")
+            raise ValueError("`only` and `except` exclude each other; remove one of the two")
         return self
 
     @property

@@ -127,8 +127,8 @@ class LineFile:
                 self._truncate_partial_write()
             except OSError as error:
                 _logger.warning(
-                    "a write failed, and then the file was moved or removed; the last line of the old file may be partial; the"
-                    " events of the failed write are written again, to the new file",
+                    "a write failed, and then the file was moved or removed; the last line of the old file may be "
+                    "incomplete; the sink writes the events of the failed write again, to the new file",
                     action="file_let_go",
                     path=str(self._path),
                     error=str(error),

@@ -53,7 +53,7 @@ class FileSink:
             self._file.open()
         except (OSError, SinkError) as error:
             _logger.error(  # noqa: TRY400 - a traceback would add nothing
-                "the file cannot be opened; the events of this sink wait",
+                "the file of the sink cannot be opened; the events stay in the store until the file can be opened",
                 action="file_not_open",
                 sink=self._name,
                 path=str(self._settings.path),

@@ -43,7 +43,7 @@ class ExportResult(msgspec.Struct, frozen=True):
 
 
 NO_RESPONSE = ExportResult(response_verdicts.UNKNOWN, "the server did not answer the request")
-_NO_REQUEST = ExportResult(response_verdicts.UNKNOWN, "the exporter made no request")
+_NO_REQUEST = ExportResult(response_verdicts.UNKNOWN, "the exporter sent no request")
 
 
 class Exporter(ABC):

@@ -59,7 +59,9 @@ def back_up(
                 backup = _verify(copy, new, target, counts)
         except sqlite3.OperationalError as error:
             if stop.is_set():
-                raise StoreError("the backup was stopped, and its file was removed") from error
+                raise StoreError(
+                    "the backup was stopped, and its incomplete file was removed; run the command again"
+                ) from error
             raise
         _sync(new)
         _publish(new, target)
@@ -80,7 +82,10 @@ def _write_errors(new: Path) -> Iterator[None]:
 
 
 def _full_error(new: Path) -> StoreFullError:
-    return StoreFullError(f"the disk became full while the backup was written to {new.parent}; free some space")
+    return StoreFullError(
+        f"the disk of {new.parent} became full while the backup was written; free some space, then run the command "
+        "again"
+    )
 
 
 @contextlib.contextmanager
@@ -219,7 +224,8 @@ def _publish(new: Path, target: Path) -> None:
         os.link(new, target)
     except FileExistsError:
         raise StoreError(
-            f"{target} was created meanwhile, and a backup never overwrites a file; name another file"
+            f"another process created {target} during the backup, and a backup never overwrites a file; name "
+            "another file"
         ) from None
     except OSError:  # a file system without links
         check_target(new, target)

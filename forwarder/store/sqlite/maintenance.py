@@ -129,7 +129,8 @@ class Maintenance:
         if str(error) not in self._reported:
             self._reported.add(str(error))
             _logger.error(
-                "the maintenance of the store failed: events are stored, but old events may not be dropped",
+                "the maintenance of the store failed; new events are stored, but old events may stay in the "
+                "store for too long",
                 action="store_maintenance_failed",
                 error=str(error),
             )

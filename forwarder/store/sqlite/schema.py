@@ -279,7 +279,7 @@ def _check_header(path: Path, newest: int) -> None:
     This does not use SQLite, because SQLite could create files beside the file of another program.
     """
     if not path.is_file():  # opening a pipe would block until another program opens its other end
-        raise StoreFormatError(f"{path} is not a file; correct store.path")
+        raise StoreFormatError(f"{path} is not a regular file; correct store.path")
     with path.open("rb") as file:
         header = file.read(100)
     if len(header) < 100 or not header.startswith(_MAGIC):

@@ -92,7 +92,8 @@ class SinkLog:
         except StoreFormatError as error:
             reason = str(error)
         _logger.error(
-            "dead letters cannot be sent again, because the store cannot read them; other events are delivered",
+            "the store cannot read some dead letters, so they cannot be sent again; the delivery of other "
+            "events continues",
             action="replay_failed",
             sink=self._sink,
             error=reason,

@@ -141,7 +141,7 @@ MISTAKES = {
     "a folder that nobody can write to": (STORE, "/proc/forwarder.db", "store.path: this user cannot write to /proc"),
     "a folder where the store has its socket": (STORE, "HERE/busy/forwarder.db", "store.path: HERE/busy/forwarder.db.control is a folder"),
     "a link for a lock": (STORE, "HERE/linked/forwarder.db", "store.path: the lock file HERE/linked/forwarder.db.lock is a link"),
-    "a folder as store": (STORE, "HERE/store", "store.path: HERE/store is not a file"),
+    "a folder as store": (STORE, "HERE/store", "store.path: HERE/store is not a regular file"),
     "another file as store": (STORE, "HERE/text", "store.path: HERE/text is not a store of the forwarder"),
     "the WAL as archive": (ARCHIVE, "HERE/store/forwarder.db-wal", "sinks.archive.path: this file is a file of the store"),
     "the shared memory as archive": (ARCHIVE, "HERE/store/forwarder.db-shm", "sinks.archive.path: this file is a file of the store"),

@@ -200,7 +200,10 @@ async def test_a_disk_without_the_space_is_named_before_anything_is_written(path
     ("number", "says"),
     [
         (errno.EIO, r"the backup .*\.part cannot be written: Input/output error; check its disk"),
-        (errno.ENOSPC, "the disk became full while the backup was written to .*; free some space"),
+        (
+            errno.ENOSPC,
+            "the disk of .* became full while the backup was written; free some space, then run the command again",
+        ),
     ],
 )
 async def test_a_backup_whose_disk_fails_is_named_and_leaves_nothing(

@@ -429,7 +429,7 @@ async def test_two_forwarders_never_share_a_store_by_another_name_or_without_its
 
 def test_what_is_not_a_store_is_not_waited_for(path: Path) -> None:
     os.mkfifo(path)
-    with pytest.raises(StoreError, match=r"is not a file; correct store\.path"):
+    with pytest.raises(StoreError, match=r"is not a regular file; correct store\.path"):
         asyncio.run(_open(path))
 
 
