@@ -117,7 +117,7 @@ def discard(
         what = count(number, "malformed event" if is_malformed else "dead letter")
         terminal.echo(f"{what} ({why})" if is_malformed else f"{what} of {of} ({why})")
     if counts and not yes:
-        click.confirm("Discard these events? After that, no sink can ever get them.", abort=True)
+        click.confirm("Discard these dead letters? After that, they can never be sent again.", abort=True)
     done = commands.discard(selection)
     terminal.echo(f"{count(done, 'dead letter')} discarded.")
     _check_all(ids, done)

@@ -57,7 +57,8 @@ SINK = ConfiguredName("sinks")
 def load_settings(config: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) -> Settings:
     """Load the settings from the file that `find_config` returns for `config`.
 
-    `secrets` says which secrets are read: True for all, False for none, or the name of a section for its secrets.
+    `secrets` says which secrets are read: True for all, False for none, or the name of a section for its secrets. The
+    files that the settings name, such as certificates, are checked only if `secrets` is True.
     """
     return load(find_config(config), secrets=secrets)
 

@@ -59,11 +59,11 @@ def _problems(status: dict[str, Any], happened: list[str], file: Path) -> list[s
         )
     for name, sink in status["sinks"].items():
         if sink["delivered"] + sink["dead"] != stored:
-            problems.append(f"sink {name}: only {sink['delivered']:,} of {stored:,} events are delivered")
+            problems.append(f"sink {name}: {sink['delivered']:,} of {stored:,} events are delivered")
     with file.open(encoding="utf-8") as lines:
         written = [json.loads(line)["event"]["id"] for line in lines]
     if not status["sinks"][SINK]["dead"] and sorted(written) != sorted(happened):
         problems.append(
-            f"{len(happened):,} events happened, but the file has {len(written):,} lines that differ from these events"
+            f"{len(happened):,} events happened, but the {len(written):,} lines of the file are not exactly these events"
         )
     return problems

@@ -76,8 +76,8 @@ async def run(config: Path, events: int | None, *, rate: float, seed: int, leave
 
     The org emits `events` events immediately; this number includes the org's events about the hook. If `events` is
     None, the org emits `rate` events per second. If `leave` is true, the demo ends by itself when all events are stored
-    and delivered, or after a timeout. The exit code is 1 if an event is lost or duplicated, or if a missed event is not
-    marked as missed.
+    and delivered, or after a timeout; the exit code is then 1 if an event is lost or duplicated, or if a missed event
+    is not marked as missed. If `leave` is false, the exit code is 0.
     """
     clock, stop = SystemClock(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

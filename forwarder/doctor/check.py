@@ -105,7 +105,8 @@ class Check(msgspec.Struct, frozen=True):
         heading: the section of docs/runbook.md about the check.
         run: runs the check on one subject.
         subjects: returns the subjects of the check, such as names of orgs or sinks.
-        needs: the ids of earlier checks in the table. If one of them fails or is skipped, this check is skipped.
+        needs: the ids of earlier checks in the table. If one of them fails, is skipped or was not run, this check is
+            skipped.
         kind: whether the check only reads files, asks other systems, or sends something.
         late: the verdict if the check takes longer than its time limit.
     """

@@ -1,4 +1,4 @@
-"""The offline checks: they read only the configuration and the files that it names.
+"""The offline checks: they open no connection and send nothing.
 
 The tables of `config_check` contain the code of these checks. `forwarder check` runs the same code.
 """

@@ -92,8 +92,8 @@ async def _polling(context: Context, name: str) -> Found:
     log = org.get("log")
     if not log:
         return skip(
-            "the running forwarder does not poll this org; if the org is new in the configuration, restart the "
-            "forwarder"
+            "the running forwarder does not poll this org; if the org or its `api` is new in the configuration, "
+            "restart the forwarder"
         )
     behind = log["complete_up_to_seconds_ago"]
     if behind is None:

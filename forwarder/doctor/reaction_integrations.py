@@ -28,7 +28,7 @@ from forwarder.setup.okta_role.needs import concerned
 
 _CIBA = "urn:openid:params:grant-type:ciba"
 _SCARCE = 50  # if the blocklist has room for at most this number of entries, the check warns
-_MOST_USERS = 10  # the number of users whose factors are read
+_MOST_USERS = 10  # the largest number of users whose factors are read
 
 
 class _Metadata(msgspec.Struct):
@@ -209,7 +209,7 @@ CHECKS = (
     Check("reactions.ciba", "the authorization server of `reactions.ciba`", HEADING, _ciba, _by_ciba, _NEEDS),
     Check(
         "reactions.zone",
-        "the blocklist of block_ip has room, and its exempt addresses are set",
+        "the blocklist of block_ip is active and has room; Okta exempts the addresses that must not be blocked",
         HEADING,
         _zone,
         _blocking,

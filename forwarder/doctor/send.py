@@ -162,10 +162,11 @@ def _sink_lives(context: Context, uuid: str) -> Mapping[str, SinkLife] | None:
 
 
 async def _search(context: Context, name: str, uuid: str, until: float) -> str | None:
-    """Search the sink `name` for the event `uuid`. Return a phrase that says whether the event was found.
+    """Search the sink `name` for the event `uuid`. Return a phrase that says whether the event was found, or why the
+    search failed.
 
-    Return None if this kind of sink cannot be searched. A search in Elasticsearch is repeated until the event is found
-    or until `until`, a time of the monotonic clock in seconds.
+    Return None if this kind of sink cannot be searched. A search in Elasticsearch is repeated until the event is found,
+    until a search fails, or until `until`, a time of the monotonic clock in seconds.
     """
     sink = context.settings.sinks[name]
     if isinstance(sink, FileSinkSettings):

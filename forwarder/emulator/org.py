@@ -187,8 +187,9 @@ class Emulator:
     async def emit(self, count: int, types: Sequence[str] = (), change: Change | None = None) -> list[str]:
         """Emit events now, to the System Log and to the hooks, which deliver them in the background.
 
-        Return the uuids of the events. The events get the event types in `types` in turn. If `types` is empty, event
-        types are drawn at random, common types more often. `change` changes each event before it is written.
+        Return the uuids of the events. The events get the event types in `types` in turn; each type must be in Okta's
+        catalogue. If `types` is empty, event types are drawn at random, common types more often. `change` changes each
+        event before it is written.
         """
         uuids: list[str] = []
         for some in self._slices(count, types):

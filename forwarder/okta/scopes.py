@@ -27,8 +27,8 @@ def check_scopes(scopes: tuple[str, ...]) -> None:
             continue
         if re.search(r"[\s,;]", scope):
             raise ValueError(
-                "`scopes`: one item holds several scopes; write each scope as an item of its own, as in "
-                "[okta.logs.read, okta.users.read]"
+                "`scopes`: one item contains a blank, a comma or a semicolon; write each scope as an item of its own, "
+                "as in [okta.logs.read, okta.users.read]"
             )
         if near := difflib.get_close_matches(scope, _KNOWN_SCOPES, n=1, cutoff=0.85):
             raise ValueError(f"`scopes`: unknown scope {scope}; did you mean {near[0]}?")

@@ -28,7 +28,7 @@ class Deliverer:
     """Calls the receivers of one org's hooks, with a short timeout and without following redirects.
 
     The requests go through httpx's transports, without httpx's client. So a call takes half the time, and httpx adds no
-    headers. If no attempt to deliver events succeeds, `on_failure` is called with the hook and the reason.
+    headers. If `deliver` posts events without success, `on_failure` is called with the hook and the reason.
     """
 
     def __init__(

@@ -48,8 +48,8 @@ def matching(request: OktaRequest, items: Sequence[dict[str, Any]]) -> list[dict
 def _sorted(request: OktaRequest, found: list[_Item], readings: Sequence[Reading]) -> list[_Item]:
     """Return `found`, sorted by the attribute `sortBy` of the request, ignoring case, and then by id.
 
-    Without `sortBy`, the order does not change. `readings` are all objects of the list; they show which attributes
-    exist.
+    `sortOrder` gives the direction. Without `sortBy`, the order does not change. `readings` are all objects of the
+    list; they show which attributes exist.
     """
     query = request.query_params
     attribute, order = query.get("sortBy", ""), query.get("sortOrder", "asc").lower()

@@ -126,7 +126,7 @@ class SecurityEventReceiver:
         return str(document.get("issuer")), str(document.get("jwks_uri"))
 
     async def _json(self, url: str) -> dict[str, Any]:
-        """Fetch a JSON document of a provider. Raise ApiError if the document cannot be fetched."""
+        """Fetch a JSON document of a provider. Raise ApiError if the document cannot be fetched or is not JSON."""
         try:
             async with httpx.AsyncClient(
                 verify=self._trusted, trust_env=False, timeout=self._settings.timeout

@@ -151,8 +151,8 @@ class Reconciler:
                 await self._clock.sleep(max(0.0, begun + self._settings.poll - self._clock.monotonic()))
 
     async def poll(self) -> None:
-        """Read the log to its end. Then mark events as missed if the hook should have delivered them before the end of
-        their grace period.
+        """Read the log to its end. Then mark events as missed if the hook should deliver them, but did not deliver them
+        within the grace period.
 
         Raises:
             OktaError: a page could not be read; the pages before it are stored.

@@ -284,7 +284,7 @@ MISTAKES = {
     "scopes for a token": (TOKEN, "{token: {file: HERE/token}, scopes: [okta.logs.read]}", "orgs.acme.api.scopes: is only for a service app"),
     "dpop for a token": (TOKEN, "{token: {file: HERE/token}, dpop: false}", "orgs.acme.api.dpop: is only for a service app"),
     "the name of an app for its id": (TOKEN, "{client_id: my app, private_key: {file: HERE/key.pem}}", "orgs.acme.api.client_id: has a blank"),
-    "scopes in one text": (TOKEN, '{client_id: x, private_key: {file: HERE/key.pem}, scopes: ["okta.logs.read okta.eventHooks.read"]}', "orgs.acme.api.scopes: one item holds several scopes"),
+    "scopes in one text": (TOKEN, '{client_id: x, private_key: {file: HERE/key.pem}, scopes: ["okta.logs.read okta.eventHooks.read"]}', "orgs.acme.api.scopes: one item contains a blank, a comma or a semicolon"),
     "the JSON of an API key": (KEY, """api_key: '{"id":"hunter2","api_key":"x"}'""", "sinks.siem.api_key: is JSON, not a key"),
     "Okta's places for Elastic's pipeline": (KEY, f"{KEY}, document_format: raw, okta_geo: true", "sinks.siem.okta_geo: has no effect"),
     "a blank pipeline": (KEY, f"{KEY}, pipeline: ' '", "sinks.siem.pipeline: "),
