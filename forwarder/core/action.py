@@ -195,7 +195,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         alert: the uuid of the alert.
         events: the uuids of the alert's last events. The last of these events completed the alert.
         published: when the last of `events` happened. The deadline of an action that needs no approval counts from this
-            time.
+            time, unless the action is of the kind `quiet`.
         late: whether the alert is marked as late, because the event that completed the alert was already old when the
             forwarder received the event.
         made_by: the IDs of the actor, the API token and the transaction of the last of `events`.
@@ -204,8 +204,8 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
         settings: the settings of the action in the rule: `for` (in seconds), `group`, `by`, `to`, …
         mode: the mode in which the action was planned: `shadow` or `enforce`.
         subject: the body of the alert, if the action needs more of the alert than this row has; else empty.
-        parent: the key of the prompt (an action that asks a user a question) whose answer led to this action; empty if
-            no prompt led to this action.
+        parent: the key of the prompt (an action that asks a user a question) whose answer led to this action. For a
+            notification about an approval: the key of the action that needs the approval. Else empty.
         due: when the action must be processed next; None if the action has ended or waits for an operator.
         attempts: the number of tries that have failed since the last success.
         before, after: the state of the target before and after the call.

@@ -1,6 +1,8 @@
 r"""Decodes JSON that Okta may send and that msgspec refuses: JSON with lone halves of surrogate pairs.
 
-JSON's grammar allows a lone half of a surrogate pair (such as `\ud800` without the second half), and Java writes such halves. But msgspec refuses the whole text if it has one, even in a field that msgspec skips. So this module decodes a copy of the text without lone halves. The forwarder stores the bytes as received.
+JSON's grammar allows a lone half of a surrogate pair (such as `\ud800` without the second half), and Java writes such
+halves. But msgspec refuses the whole text if it has one, even in a field that msgspec skips. So this module decodes a
+copy of the text without lone halves. The forwarder stores the bytes as received.
 """
 
 import re

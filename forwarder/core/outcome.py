@@ -69,7 +69,7 @@ class BatchResult(msgspec.Struct, frozen=True):
         pause: whether the sink must be paused, because an operator must act (401, 403, 404, redirect). The worker then
             waits longer until the next try, and logs an error.
         whole: whether the whole request failed, not only single events. The worker then sends nothing else until the
-            next try.
+            next try, unless the batch has only suspects (`deliver/state.py`) and the sink accepts other events.
         split: whether to send the batch again in halves, because the batch was too large, or because one event made the
             request fail.
         unattributed: the number of events in `delivered` that the sink rejected without saying which events (OTLP

@@ -163,7 +163,7 @@ class Health:
         only rejected single events.
 
         If the sink was failing, the recovery is logged. It is usually logged at once. After too many recoveries in a
-        short time, it is logged by a later call of this method.
+        short time, it is logged by a later call of this method, unless the sink fails again before this call.
         """
         now = self._clock.monotonic()
         if self.failing:

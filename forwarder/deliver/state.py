@@ -305,7 +305,7 @@ class DeliveryState:
         """Allow one more event in the window if unfinished events fill the window.
 
         A suspect (an event that may make a whole request fail) counts as the cause of its failures only after the sink
-        has accepted another event. So the window must always have space for another event.
+        has accepted another event. So the window must have space for another event.
         """
         size = WINDOW_BYTES * self._settings.batch_bytes
         self._window_events = max(WINDOW_BATCHES * self._settings.batch_events, self._window.events + 1)

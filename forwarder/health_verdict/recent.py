@@ -38,8 +38,8 @@ FAILURES, SUCCESSES = "none|401|403|404|5..", "2.."
 CALLS, FAILING_FOR, LIMITED_FOR = 15 * _MINUTE, 10 * _MINUTE, 30 * _MINUTE
 FORBIDDEN = _HOUR
 CLOCK_FOR = _MINUTE
-"""The clock is a problem if every response of Okta in this time shows a wrong clock. A single response does not count:
-a slow request can look like a wrong clock."""
+"""The clock is a problem if no response of Okta in this time shows a right clock: the response to one slow request can
+look like a wrong clock."""
 
 SILENT, SILENT_FOR = 6 * _HOUR, 30 * _MINUTE
 MISSED, MISSED_FOR, MISSED_SHARE = _HOUR, 10 * _MINUTE, 0.01

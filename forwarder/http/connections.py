@@ -60,11 +60,11 @@ class ConnectionLimiter:
     """
 
     def __init__(self, limits: ListenerLimits, clock: Clock, on_evict: Callable[[str], None]) -> None:
-        """Call `on_evict` with the reason for each waiting connection that the limiter closes.
+        """Call `on_evict` with the reason when the limiter closes a waiting connection.
 
         The reason is `handshake`, `idle` or `half_sent` if the listener has too many connections, and `deadline` if the
-        deadline of an incomplete request has passed. `on_evict` is not called for an idle connection whose deadline has
-        passed.
+        deadline of an incomplete request has passed. `on_evict` is not called if the deadline of another wait has
+        passed, such as that of an idle connection or of a TLS handshake.
         """
         self.limits = limits
         self.clock = clock

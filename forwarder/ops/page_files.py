@@ -1,5 +1,5 @@
-"""Serves the files of the status page from the folder `page/`. The files are served as they are, without a build
-step."""
+"""Serves the files of the status page from the folder `page/`. The files need no build step. In the HTML files, only
+the base of the links is replaced."""
 
 import re
 from importlib.resources import files

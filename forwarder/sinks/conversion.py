@@ -60,7 +60,8 @@ from forwarder.sinks.conversion_child import serve
 serve()
 """
 _COMMAND = (sys.executable, "-I" if sys.flags.isolated else "-P", "-c", _SCRIPT)
-"""The command that starts the child process. With `-P`, the child imports nothing from its working directory."""
+"""The command that starts the child process. With `-P`, the child imports nothing from its working directory, unless
+the parent does so too: the child gets the import path of the parent."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """The signals that are blocked in the child process. A signal may be sent to the whole process group (as Ctrl-C does),
@@ -174,7 +175,8 @@ class ConversionProcess(Generic[_T]):
         return results
 
     def close(self) -> None:
-        """End the child process. The next large batch starts a new child."""
+        """End the child process. The next large batch starts a new child, but not within PAUSE_SECONDS after a
+        failure."""
         if self._idle:
             self._idle.cancel()
         if self._child:

@@ -25,7 +25,7 @@ from forwarder.store.sqlite.store import SqliteStore
 
 
 class StoreView(Protocol):
-    """The methods with which the status page and its API read the store of a running forwarder.
+    """The methods with which the status page, the rules and the reactions read the store of a running forwarder.
 
     Each method that reads the store raises StoreError if the store cannot be read.
     """
@@ -94,7 +94,7 @@ class Store(EventStore, SightingReader, ActionStore, Protocol):
 
     @property
     def view(self) -> StoreView:
-        """The part of the store that the status page reads."""
+        """The part of the store that the status page, its API, the rules and the reactions read."""
 
     async def close(self) -> None:
         """Commit the queued operations, close the store's files, and release the lock. A second call does nothing."""
@@ -307,7 +307,8 @@ class StoreCommands(Protocol):
     def discard(self, which: DeadLetterSelection) -> int:
         """Delete the selected dead letters, except those that are being sent again.
 
-        The sink never gets the events of the deleted dead letters. Return the number of deleted events.
+        The sink never gets the events of the deleted dead letters. Return the number of events that the deleted dead
+        letters stood for.
         """
 
     def forget_sink(self, sink: str) -> int:

@@ -28,8 +28,8 @@ class RuleCounts(msgspec.Struct, frozen=True):
     Attributes:
         alerts: the number of alerts that were stored.
         by_exception: the number of matches that raised no alert because of a configured exception.
-        by_again: the number of matches that raised no alert because the rule's last alert was too recent
-            (`rules.again`).
+        by_again: the number of matches that raised no alert because the rule's last alert for the same group was too
+            recent (`rules.again`).
         last_alert: when the last alert was stored; None if there was no alert.
     """
 

@@ -62,7 +62,7 @@ class ElasticsearchSink:
         self._org_in_id = settings.org_in_id
         self._warning = ""
         # Each response must name the pipelines that ran, until a response names the right pipeline. If the settings
-        # name a `pipeline`, that pipeline always runs, so nothing must be checked.
+        # name a `pipeline`, that pipeline is the right one, so nothing must be checked.
         self._asks_for_pipelines = settings.pipeline is None
         self._document = raw_document if settings.document_format == "raw" else document
         self._lines = Conversion(self._line)

@@ -80,7 +80,7 @@ class Exporter(ABC):
 
     def export(self, request: bytes, records: int) -> ExportResult:
         """Send the encoded `request`, which has `records` log records, and return the result. This blocks the thread
-        until the server has answered."""
+        until the server has answered or the request has failed."""
         self.result, self.request, self.records = None, request, records
         self._exporter = exporter = self._exporter or self.connect()
         if self._closed:

@@ -31,8 +31,9 @@ BLOCK = 1024
 
 _ROWS = 256  # the most events read in a step. A step takes 4 ms, and up to 14 ms if the cores are busy
 _LARGE = 65536
-"""The largest body in bytes that a step reads from the store, so that the step needs little memory. If a block has a
-larger body, the row of the block has no hashes, and every search reads the block."""
+"""The largest body in bytes that a step reads from the store, so that the step needs little memory. If a step finds a
+larger body, the row of its block has no hashes, and every search reads the block. The limit does not apply to events
+that `Indexer.add` gets."""
 _SEPARATOR = "\x1e"  # a control character, which JSON always escapes
 
 # The result is one row, because sqlite3 releases the GIL for each row, and getting it back may take long.
@@ -195,9 +196,8 @@ class Indexer:
     """
 
     def __init__(self) -> None:
-        self._last_seq: int | None = (
-            None  # the `seq` of the last event in `_block` and `_rows`; None before the first step
-        )
+        # The `seq` of the last event that needs no more reading; None before the first step.
+        self._last_seq: int | None = None
         self._addresses: dict[addresses.Key, Micros] = {}  # addresses to write
         self._rows: list[tuple[int, Micros, Micros, bytes]] = []  # rows to write, of complete blocks
         self._block = _Block()  # the block that is not complete yet
@@ -210,8 +210,8 @@ class Indexer:
     def add(self, added: Iterable[AddedEvent]) -> None:
         """Add `added`, the events of the last commits in order of `seq`, to the block in memory. Write nothing yet.
 
-        If the events just before `added` are not in memory, ignore `added`. The method `step` then reads the missing
-        events and `added` from the store.
+        If there is a gap between `added` and the last event that this object has read or got, ignore `added`. The
+        method `step` then reads the missing events and `added` from the store.
         """
         for stored in added:
             if self._last_seq == stored.seq - 1:

@@ -1,4 +1,4 @@
-"""The part of the SQLite store that the status page and its API read."""
+"""The part of the SQLite store that the status page, its API, the rules and the reactions read."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,7 +17,7 @@ from forwarder.store.sqlite.sink_log import Notifier
 class SqliteView:
     """Implements `store.interface.StoreView` for an SQLite store. The interface describes the methods.
 
-    The view has a connection of its own, so that a slow query of an operator does not delay other queries.
+    The view has a connection of its own, so that a slow query of an operator delays neither a sink nor the status.
     """
 
     def __init__(self, reader: Reader, notifier: Notifier) -> None:

@@ -48,7 +48,7 @@ def drop_settled(db: sqlite3.Connection, *, at_least: int) -> int:
 
 
 def _drop(db: sqlite3.Connection, last: int) -> None:
-    """Drop the events with a `seq` up to `last`, and the records of which sinks have finished these events.
+    """Drop the events with a `seq` up to `last`, and the records of what each known sink did with these events.
 
     The caller must ensure that all attached sinks have finished these events. Otherwise the events are lost.
     """

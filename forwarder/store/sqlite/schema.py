@@ -42,7 +42,8 @@ _UNCHANGED = "The file is left as it is."
 
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT})
 """The error codes that mean that the store is damaged. The last two codes mean that another program changed the tables:
-with the tables of `schema.sql`, no statement fails with these codes."""
+with the tables of `schema.sql`, no statement fails with these codes, except an insert of a known uuid, whose error
+`Transaction` handles."""
 
 
 def wal_path(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The part of the store that one sink uses, and the notifier that wakes sinks and reactions after a commit."""
+"""The part of the store that one sink uses, and the notifier that wakes the tasks that wait for events or alerts."""
 
 import asyncio
 from functools import partial

@@ -253,7 +253,7 @@ class Transaction:
         return differing
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
-        """Store the malformed event `element` as a dead letter of the hook receiver, not of a sink."""
+        """Store the malformed event `element` as a dead letter under the name `receiver`, not of a configured sink."""
         self.reserve_space(len(element.body) + len(element.detail) + prune.ROW_BYTES)
         self.rejected += 1
         self.db.execute(

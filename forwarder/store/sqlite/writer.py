@@ -320,7 +320,7 @@ class Writer:
         """Check whether events can be stored again: write a row and delete it.
 
         If events can be stored again, the store becomes ready. Without this check, the store would not become ready
-        until a POST succeeds.
+        until a later append succeeds.
         """
         try:
             self._connection.transact(operations.write_probe)
