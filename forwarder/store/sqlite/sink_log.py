@@ -92,8 +92,8 @@ class SinkLog:
         except StoreFormatError as error:
             reason = str(error)
         _logger.error(
-            "the store cannot read some dead letters, so they cannot be sent again; the delivery of other "
-            "events continues",
+            "the store cannot read the dead letters that must be sent again, so none of them is sent; the "
+            "delivery of other events continues",
             action="replay_failed",
             sink=self._sink,
             error=reason,
