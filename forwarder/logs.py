@@ -93,8 +93,8 @@ _ATOMIC = select.PIPE_BUF
 class _Pipe:
     """Writes log lines to a pipe, a socket or a terminal, but never waits long for its reader.
 
-    Otherwise a log collector that hangs would stop the event loop, and no POST would be answered. A terminal after
-    Ctrl-S, or the terminal of a container whose log nothing reads, would do the same. If the reader takes nothing for
+    Otherwise a log collector that hangs would stop the event loop, and no POST would be answered. A terminal that is paused with Ctrl-S would also stop it, and so would the terminal of a container if no process reads
+    its log. If the reader takes nothing for
     _PATIENCE milliseconds, lines are dropped until it reads again. Then a line says how many were dropped.
     """
 

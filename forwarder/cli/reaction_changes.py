@@ -164,7 +164,7 @@ def _change_action(settings: "Settings", request: "ApproveRequest | UndoRequest"
         raise ReactionError(_how_it_ended(settings, request.id) or str(error)) from error
     if found is None:
         hint = "only a running forwarder can change actions; start it with `forwarder run`"
-        raise ReactionError(f"no forwarder runs on {settings.store.path}, and {hint}")
+        raise ReactionError(f"no running forwarder uses the store {settings.store.path}, and {hint}")
     return found
 
 

@@ -27,7 +27,7 @@ class LogFaults(Section):
         rate_limited: answers 429, as if the calls of this minute were used up.
         concurrency_limited: answers 429, as if too many calls ran at once: `X-Rate-Limit-Limit` is 0.
         server_error: answers 500.
-        no_response: gives no answer for `EmulatorSettings.query_timeout`, then answers 500.
+        no_response: waits as long as `EmulatorSettings.query_timeout`, then answers 500.
         cursor_expired: refuses a call with a cursor, as Okta does when the cursor has expired.
         reset: time from an injected 429 response to the time in its `X-Rate-Limit-Reset` header.
         delay: time from an event until the System Log has it.
@@ -54,7 +54,7 @@ class ChangeFaults(Section):
         rate_limited: answers 429, and changes nothing.
         error_before: answers 503, and changes nothing.
         error_after: makes the change, but answers 503.
-        no_response: makes the change, gives no answer for `EmulatorSettings.query_timeout`, then answers 503.
+        no_response: makes the change, waits as long as `EmulatorSettings.query_timeout`, then answers 503.
         reset: time from a response with a fault to the time in its `X-Rate-Limit-Reset` header.
         retry_after: the time in the `Retry-After` header of a 503; 0 leaves the header out.
         delay: time that each call waits before it is handled or refused.

@@ -60,7 +60,7 @@ class EventFilter(msgspec.Struct, frozen=True):
         )
 
     def matches(self, line: Mapping[str, Any]) -> bool:
-        """Return whether the actor and the outcome of an event match. Call this method only if `may_match` returns True
+        """Return whether the actor and the outcome of an event satisfy the selection. Call this method only if `may_match` returns True
         for the event.
 
         `line` is the result of the function `line` for the event.

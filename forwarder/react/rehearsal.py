@@ -278,4 +278,6 @@ def _result(judging: Coroutine[Any, Any, T]) -> T:
     except StopIteration as end:
         result: T = end.value
         return result
-    raise RuntimeError("a guard waited, but in a rehearsal everything answers at once")
+    raise RuntimeError(
+        "a check before an action waited in a rehearsal, where no check may wait. This is a bug: please report it"
+    )

@@ -54,7 +54,7 @@ class ServerClient:
     right_address: ClassVar[str] = "give that address"
 
     def __init__(self, settings: ServerSettings, headers: Mapping[str, str], timeout: float = TIMEOUT) -> None:
-        """Create the client, which sends `headers` with each request; no request is sent.
+        """Create the client; this sends no request yet. The client sends `headers` with each request.
 
         `timeout` is the number of seconds after which a request fails.
 

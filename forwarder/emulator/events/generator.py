@@ -225,8 +225,8 @@ class Generator:
         return data | self._risk(context) if context.template.signs_in else data
 
     def _risk(self, context: _Context) -> dict[str, str]:
-        """Build the debug data about a sign-in's risk, in Okta's string formats: a Java map, and JSON in a
-        string."""
+        """Build the debug data about a sign-in's risk. As in Okta, all values are strings: `risk` and
+        `behaviors` look like printed Java maps, and `logOnlySecurityData` contains JSON."""
         random = self._random
         new = 0.7 if context.impostor else 0.04
         behaviors = {name: "POSITIVE" if random.random() < new else "NEGATIVE" for name in _BEHAVIORS}

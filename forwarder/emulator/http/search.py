@@ -59,7 +59,7 @@ def _sorted(request: OktaRequest, found: list[_Item], readings: Sequence[Reading
         raise invalid("sortOrder", "sortOrder: must be asc or desc")
     presence = event_fields.presence(attribute)
     if readings and not any(reading[presence] for reading in readings):
-        raise invalid_search(f"sortBy: no object has the attribute {attribute!r}")
+        raise invalid_search(f"sortBy: unknown attribute {attribute!r}")
     found = sorted(found, key=lambda each: str(each[0]["id"]))
     texts = event_fields.lower_texts(attribute)
     return sorted(found, key=lambda each: tuple(each[1][texts]), reverse=order == "desc")
@@ -80,9 +80,9 @@ def _checked(condition: Condition, readings: Sequence[Reading]) -> Condition:
         case Comparison(attribute=attribute):
             presence = event_fields.presence(attribute)
             if readings and not any(reading[presence] for reading in readings):
-                raise RuleFileError(f"no object has the attribute {attribute!r}")
+                raise RuleFileError(f"unknown attribute {attribute!r}")
             return msgspec.structs.replace(condition, value=condition.value.lower())
-    raise RuleFileError("only comparisons with one value are emulated")
+    raise RuleFileError("the emulator compares an attribute with one value only")
 
 
 def _folded(value: Any) -> Any:

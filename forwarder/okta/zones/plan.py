@@ -104,8 +104,8 @@ def differences_between(desired: Contents, has: Contents) -> tuple[PropertyDiffe
 
 
 def as_it_is(zone: Zone) -> DesiredZone:
-    """Return a desired zone with the same contents as `zone`. The result is for a step that only makes the zone a
-    blocklist or activates the zone."""
+    """Return `zone` as a desired zone, so that a step of the plan can make `zone` a blocklist or activate it without
+    any other change."""
     body = {"gateways": zone.gateway_entries, "proxies": None}
     return DesiredZone(zone.name, zone.type, zone.contents, body)
 

@@ -119,7 +119,7 @@ class OpenPrompts:
     def __init__(self, horizon: Micros) -> None:
         self.horizon = horizon
         self._out: dict[str, dict[str, Action]] = {}  # by org
-        self._over: dict[tuple[str, str], dict[str, Action]] = {}  # by org and user
+        self._finished: dict[tuple[str, str], dict[str, Action]] = {}  # by org and user
         self._order: dict[str, Action] = {}  # ended prompts, in the order in which they were put
 
     def put(self, action: Action) -> None:
@@ -129,7 +129,7 @@ class OpenPrompts:
         if action.state in _OUT:
             self._out.setdefault(action.org, {})[action.key] = small
         elif not action.is_open and (acted := acted_at(action)) is not None:
-            self._over.setdefault(_user(action), {})[action.key] = self._order[action.key] = small
+            self._finished.setdefault(_user(action), {})[action.key] = self._order[action.key] = small
             self._forget(acted[0] - self.horizon)
 
     def claim(self, action: Action) -> None:
@@ -139,8 +139,8 @@ class OpenPrompts:
     def beside(self, action: Action) -> Iterator[Action]:
         """Return the prompts in the org of `action` that wait for an answer, and the ended prompts to the user of
         `action`."""
-        out, over = self._out.get(action.org, {}), self._over.get(_user(action), {})
-        return chain(out.values(), over.values())
+        out, finished = self._out.get(action.org, {}), self._finished.get(_user(action), {})
+        return chain(out.values(), finished.values())
 
     def __len__(self) -> int:
         return len(self._order) + sum(map(len, self._out.values()))
@@ -155,7 +155,7 @@ class OpenPrompts:
     def _drop(self, action: Action) -> None:
         self._order.pop(action.key, None)
         _remove(self._out, action.org, action.key)
-        _remove(self._over, _user(action), action.key)
+        _remove(self._finished, _user(action), action.key)
 
 
 def _user(action: Action) -> tuple[str, str]:

@@ -22,7 +22,8 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 class Reading(dict["FieldReader", Any]):
-    """The fields of one event, by FieldReader. The first look-up with a FieldReader reads the field; later look-ups use
+    """A cache of the fields of one event; the keys are FieldReaders. The first look-up with a FieldReader reads the field
+    from the event; later look-ups use
     the cache."""
 
     __slots__ = ("root",)

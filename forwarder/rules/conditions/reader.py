@@ -81,7 +81,7 @@ class TokenReader:
             raise RuleFileError("the query ends too early")
         if kinds and token.kind not in kinds:
             expected = "a value" if "text" in kinds else "a name without quotes"
-            raise RuleFileError(f"line {token.line} of the query: {token.text!r} where {expected} was expected")
+            raise RuleFileError(f"line {token.line} of the query: found {token.text!r}, but {expected} was expected")
         self._at += 1
         return token
 

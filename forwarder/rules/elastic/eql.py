@@ -55,7 +55,7 @@ def read_eql(query: str) -> list[Condition]:
 
 
 def _event(reader: TokenReader) -> Condition:
-    """Read one part of the form `category where condition`, and return the condition. Without `where`, return
+    """Read one event query, written `category where condition`, and return its condition. If the query has no `where`, return
     Unknown."""
     while not reader.skip("where"):
         if reader.at("|", "]") or reader.next() is None:

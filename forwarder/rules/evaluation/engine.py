@@ -65,7 +65,7 @@ class Evaluation(msgspec.Struct):
 
 
 class _Point(msgspec.Struct):
-    """A match of a correlation, queued for the outer correlations that count this match. `time` and `id` are the time
+    """A match of a correlation, queued for the correlations that take matches of this correlation as their input. `time` and `id` are the time
     and the id of the last event of the match."""
 
     rule: int

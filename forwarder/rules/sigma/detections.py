@@ -174,7 +174,9 @@ class _Named:
     def _spend(self, tests: int) -> None:
         self._left -= tests
         if self._left < 0:
-            raise RuleFileError(f"the condition joins more than {_MAX_TESTS:,} tests; name each selection fewer times")
+            raise RuleFileError(
+                f"the condition joins more than {_MAX_TESTS:,} tests, because each mention of a selection adds all of its tests; mention selections less often"
+            )
 
 
 def _tests(condition: Condition) -> int:

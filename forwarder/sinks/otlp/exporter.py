@@ -72,8 +72,8 @@ class Exporter(ABC):
 
     @abstractmethod
     def connect(self) -> LogRecordExporter:
-        """Return a new exporter of the SDK. The first `export` calls this method in its own thread, so the method may
-        read files."""
+        """Return a new exporter of the SDK. This method may block, for example to
+        read files: the first call of `export` runs it in a thread, not on the event loop."""
 
     def abort(self) -> None:  # noqa: B027  # the SDK's own shutdown ends a call over gRPC
         """Close the connection of a request that runs in another thread, so that the request ends at once."""

@@ -67,8 +67,8 @@ class OpenFiles:
         except BlockingIOError:
             self.close()
             raise StoreLockedError(
-                f"the store {path} is in use by another process, maybe under another name; "
-                "stop it first, or give this forwarder a store.path of its own"
+                f"another process uses the store {path}, perhaps under another path of the same file; "
+                "stop that process first, or give this forwarder a store.path of its own"
             ) from None
         self._lock = threading.Lock()
         self._states: dict[str, _FileState] = {_STORE: _file_state(os.fstat(self._descriptor))}

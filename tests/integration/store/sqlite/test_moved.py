@@ -422,7 +422,7 @@ async def test_two_forwarders_never_share_a_store_by_another_name_or_without_its
             other = path.parent / "link" / path.name
         else:
             other = path
-        with pytest.raises(StoreLockedError, match=f"the store {other} is in use by another process"):
+        with pytest.raises(StoreLockedError, match=f"another process uses the store {other}"):
             async with opened(other):
                 pass
 
