@@ -166,7 +166,7 @@ def _org_warnings(settings: Settings) -> Iterator[str]:
             yield f"orgs.{name}.header: has `_`, and proxies such as nginx remove such a header; write `-` in its place"
         host = urlsplit(org.url or "").hostname or ""
         if host and not is_loopback(host) and not is_public(host):
-            yield f"orgs.{name}.url: {host} is not a host name of Okta; write the org's own, as in https://acme.okta.com"
+            yield f"orgs.{name}.url: {host} is not a host name of Okta; write the org's own URL, as in https://acme.okta.com"
         elif domain := misspelt_domain(host):
             yield (
                 f"orgs.{name}.url: {host} looks like a misspelling of {domain}; correct the URL, unless your org "

@@ -194,7 +194,9 @@ class ControlServer:
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
                 request = self._decode(await reader.readline())
-        except (ValueError, TimeoutError) as error:  # the request is malformed, too long, or incomplete
+        except TimeoutError:
+            return _Reply(error=f"the request was not complete within {_REQUEST_TIMEOUT:g} s; try again")
+        except ValueError as error:  # the request is malformed or too long
             hint = "if the running forwarder has another version than this command, restart it"
             return _Reply(error=f"the request was not understood ({error}); {hint}")
         if not isinstance(request, WatchRequest):

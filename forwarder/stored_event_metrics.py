@@ -50,5 +50,6 @@ class StoredEventMetrics:
                 self._lag.observe(max(0, event.received_at - event.published) / SECOND)
             if not count % _AT_ONCE:
                 await asyncio.sleep(0)
-        if appended.stored and not backfill:
-            self._latest.set(max(event.published for event in appended.stored) / SECOND)
+        latest = max((event.published for event in appended.stored), default=0)
+        if latest > 0 and not backfill:
+            self._latest.set(latest / SECOND)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     "uses the other half. A running forwarder uses at most `reconcile.rate_share` for both together.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Fetch nothing; only estimate the number of events, and the time to fetch them."
+    "--dry-run", is_flag=True, help="Store nothing; only estimate the number of events, and the time to fetch them."
 )
 def backfill(
     config: Path, org: str | None, since: Micros, until: Micros | None, rate_share: float | None, *, dry_run: bool

@@ -70,8 +70,7 @@ def read_source(written: Any) -> str:
         )
     if _QUOTED.fullmatch(value):
         raise ValueError(
-            f"{kind} {name} has quotes around the secret, and the forwarder would send them as a part of the secret; "
-            "remove the quotes"
+            f"{kind} {name} has quotes around the secret, and the quotes would be a part of the secret; remove them"
         )
     if _ASSIGNED.fullmatch(value):
         raise ValueError(f"{kind} {name} contains NAME=VALUE; write only VALUE there")
@@ -89,7 +88,7 @@ def _read(kind: str, name: str) -> str:
         return os.environ[name].rstrip("\r\n")
     if not _NAME.fullmatch(name):  # the name may be the secret itself
         raise ValueError(
-            "`env` is not the name of an environment variable; write a name as in {env: ACME_SECRET}, not the "
+            "the value of `env` is not the name of an environment variable; write a name as in {env: ACME_SECRET}, not the "
             "secret itself"
         )
     raise ValueError(f"the environment variable {name} is not set; set it, or name another variable")

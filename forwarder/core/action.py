@@ -165,8 +165,8 @@ class Approval(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         until: the time until which an operator can approve the action.
-        why: why the action needs a decision: `asks` if all actions with this name need a decision, else the name of the
-            limit that the action exceeds.
+        why: why the action needs a decision: `asks` if the entry or the name of the action always requires a
+            decision, else the name of the limit that the action exceeds.
         by: who decided: the name of the ops token, or the user that a trusted proxy names; empty if no operator has
             decided yet.
         at: when the operator decided; None if no operator has decided yet.

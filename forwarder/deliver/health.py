@@ -85,7 +85,8 @@ class Health:
 
     @property
     def failing(self) -> bool:
-        """Whether the sink fails: a whole request failed, and the sink has not worked since then."""
+        """Whether the sink fails: a request failed as a whole, not only for single events, and the sink has not worked
+        since then."""
         return self.attempt > 0
 
     @property
@@ -95,8 +96,8 @@ class Health:
 
     @property
     def state(self) -> SinkState:
-        """RUNNING while the sink works; RETRYING or PAUSED while the sink fails. The states IDLE and STOPPED are never
-        returned, because only the worker knows them."""
+        """RUNNING while the sink works; RETRYING or PAUSED while the sink fails. The property is never IDLE
+        or STOPPED: other classes know these states."""
         if not self.failing:
             return SinkState.RUNNING
         return SinkState.PAUSED if self._paused else SinkState.RETRYING
@@ -148,7 +149,7 @@ class Health:
         """Log that `event` fails again and again while the sink accepts other events."""
         self._set_aside_logger.error(
             "an event fails again and again, while the sink accepts other events; the forwarder retries this "
-            "event separately, and delivers the other events",
+            "event after growing pauses, and meanwhile delivers the other events",
             action="event_set_aside",
             sink=self._sink,
             org=event.org,

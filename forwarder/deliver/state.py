@@ -338,7 +338,7 @@ class DeliveryState:
 def _counts(result: BatchResult) -> bool:
     """Return whether `result`, of a request with one event alone, is a failed try of the event (see `lone_tries`).
 
-    It is a failed try if the whole request failed, unless the sink only throttled the request (HTTP 429).
+    It is a failed try if the whole request failed, unless the sink only throttled the request (such as HTTP 429).
     """
     request_failed = bool(result.retry) and (result.whole or result.pause)
     return request_failed and result.reason is not RetryReason.THROTTLED

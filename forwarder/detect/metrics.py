@@ -105,7 +105,7 @@ class RuleMetrics:
     def log_store_error(self, error: StoreError) -> None:
         """Log that the store cannot be read or written."""
         self._limited.error(
-            "the rules cannot read or write the store; the forwarder retries until the rules can",
+            "the rules cannot read or write the store; the forwarder retries until it succeeds",
             action="rules_store_error",
             error=str(error),
         )

@@ -109,8 +109,8 @@ class ConnectionLimiter:
             reason = oldest.evict()
             self._on_evict(reason)
             self.log(
-                "too many connections are open; the listener closes the connections whose clients have been "
-                "silent for longest",
+                "too many connections are open; the listener closes the connections that have waited longest for "
+                "their client",
                 "connections_evicted",
                 reason,
                 reason=reason,

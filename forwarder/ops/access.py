@@ -184,7 +184,8 @@ def _cross_site(scope: Scope) -> Refusal | None:
     if site not in (b"", b"same-origin") or (origin and origin.partition(b"://")[2] not in hosts - {b""}):
         return Refusal(
             403,
-            "a change must be requested by the status page itself, not by another site; reload the page, and try again",
+            "a change must be requested by the status page itself, not by another site; if a proxy is in front, let it "
+            "pass on `Host`, or set `X-Forwarded-Host`",
         )
     return None
 

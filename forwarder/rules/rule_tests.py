@@ -185,8 +185,8 @@ def _results(found: TestFile, ruleset: Ruleset) -> Iterator[TestResult]:
         elif chosen:
             failure = _exception_failure(test, [each for each in chosen if isinstance(each, RuleException)])
         else:
-            about = f"rule {test.rule!r}" if test.rule else "rule that can be run"
-            failure = f"{found.rules} has no {about}; correct `Rule` in the test, or the rule"
+            about = f"rule {test.rule!r}; correct `Rule`" if test.rule else "rule that can be run; correct the rule"
+            failure = f"{found.rules} has no {about}"
         yield TestResult(test, failure)
 
 

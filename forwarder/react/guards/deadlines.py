@@ -15,9 +15,9 @@ _IF_FORGED = "If the System Log is up to date, give the hook a new secret, becau
 def why_late(case: Case, fresh: float) -> Judgement | None:
     """Return the refusal of an action that is too late; None if the action is in time.
 
-    An action that waits for an approval is late when the time to approve it has ended. An approved action is late when
-    more than `fresh` seconds have passed since the approval. Any other action is late when more than `fresh` seconds
-    have passed since its event. An action of the kind `quiet` is late after a day.
+    An action that waits for an approval is late when the time to approve it has ended. Else an action of the
+    kind `quiet` is late after a day, and any other action is late when more than `fresh` seconds have passed since its
+    event, or since its approval if that came later.
     """
     action, now = case.action, case.now
     if (approval := action.approval) is not None and not case.is_approved:

@@ -62,8 +62,8 @@ class Correlation(Described, frozen=True, kw_only=True, eq=False):
 
 
 def read_correlation(found: Mapping[str, Any], file: Path, line: int, report: Report) -> Correlation | None:
-    """Read a correlation, and report its problems. Return None if the section `correlation`, its `condition` or its
-    `generate` is invalid."""
+    """Read a correlation, and report its problems. Return None if the section `correlation` is missing
+    or not a mapping, or if its `condition` or `generate` is invalid."""
     report_unknown_keys(found, (*KEYS, "correlation"), report, "a correlation's document")
     described = description_of(found, report)
     section = found.get("correlation")

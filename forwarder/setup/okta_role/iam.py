@@ -138,7 +138,7 @@ class Iam:
 def _mappings(path: str, found: Iterable[Any]) -> list[Mapping[str, Any]]:
     listed = list(found)
     if not all(isinstance(each, dict) for each in listed):
-        raise not_okta(f"a list of objects, at GET {path}")
+        raise not_okta(f"the list of objects of GET {path}")
     return listed
 
 

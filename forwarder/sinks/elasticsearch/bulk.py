@@ -113,7 +113,7 @@ def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | Non
     """Return a verdict and a text for all events of a request if `status`, the 2xx status of the response, does not
     mean that the events were accepted; else return None.
 
-    Elasticsearch never sends a 2xx status that does not mean success, such as 206. So a response with such a status
+    Elasticsearch sends no 2xx status other than those that mean success. So a response with another one, such as 206,
     proves nothing, even if the response has an item for each event. It may come from a cache, for example.
     """
     verdict = response_verdicts.request_verdict(status, events)

@@ -100,7 +100,7 @@ class OtlpSinkSettings(SinkSettings):
         for name, value in written.items():
             if value.reveal().lower().startswith(f"{name.lower()}:"):
                 raise ValueError(
-                    "the value repeats the name of the header; write `Bearer …`, not `Authorization: Bearer …`"
+                    "the value repeats the name of the header; write only the value, as in `Bearer …` for Authorization"
                 )
         return {name.lower(): value for name, value in written.items()}
 

@@ -79,7 +79,7 @@ class Maintenance:
                 self._next_index = time.monotonic() + _PAUSE
 
     def _checkpoint(self, *, timeout_ms: int) -> None:
-        """Checkpoint and truncate the WAL. Log a warning if no checkpoint has succeeded for 5 seconds."""
+        """Checkpoint and truncate the WAL. Log a warning if checkpoints have failed for 5 seconds."""
         self._connection.checkpoint(timeout_ms=timeout_ms)
         now = time.monotonic()
         if not self._connection.dirty:

@@ -189,7 +189,7 @@ def _check_numbers(sink: str, settlement: Settlement, *, before: int, last: int)
         raise ValueError(
             f"the numbers of the sink {sink} do not add up: its position is {before}, the newest event is {last}, and the "
             f"new position would be {settlement.position}; delivered: {settlement.delivered}, of which rejected without saying which: "
-            f"{settlement.unattributed}; dead letters: {sorted(dead)}; filtered: {len(settlement.filtered)}. This is a bug, please report it"
+            f"{settlement.unattributed}; dead letters: {sorted(dead)}; filtered: {len(settlement.filtered)}. This is a bug: please report it"
         )
 
 
@@ -218,7 +218,7 @@ def _require_one_row(rows: int, sink: str, seq: int) -> None:
     if rows != 1:
         raise ValueError(
             f"the sink {sink} returned a result for the event {seq}, but the store has no pending delivery of "
-            "this event to this sink. This is a bug, please report it"
+            "this event to this sink. This is a bug: please report it"
         )
 
 

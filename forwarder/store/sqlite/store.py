@@ -266,9 +266,7 @@ class Deadlines:
         timeout in seconds."""
         self._on_expired = on_expired
         self._loop = asyncio.get_running_loop()
-        self._watched: dict[
-            asyncio.Future[Any], tuple[float, float]
-        ] = {}  # the deadline and the timeout of each future
+        self._watched: dict[asyncio.Future[Any], tuple[float, float]] = {}  # by future: deadline and timeout
         self._polling = False
 
     def watch(self, future: asyncio.Future[Any], seconds: float) -> None:

@@ -1,8 +1,9 @@
 """The writer thread: the only thread of the forwarder that writes to the store.
 
 The thread takes a group of operations from its queue, commits the group in one transaction, and then resolves the
-futures of the operations. If a future has a result, its operation is on disk (fsynced). The thread never waits for more
-operations before it commits: while the thread fsyncs one group, the operations of the next group are queued.
+futures of the operations. If a future has a result, its operation is on disk (fsynced). Before it takes a group, the
+thread lets the event loop queue the POSTs that have already arrived. It never waits for more: while the thread fsyncs
+one group, the operations of the next group are queued.
 
 If a commit fails because of the disk, the whole group is rolled back, and each operation of the group fails. After an
 I/O error, the thread opens the file again, because a second fsync on the old file descriptor may succeed although the
@@ -35,8 +36,8 @@ from forwarder.store.sqlite.transaction import Transaction
 
 T = TypeVar("T")
 
-_GROUP_BYTES = 8 * 1024 * 1024  # a group with this number of bytes, or more, takes no further operation
-_GROUP_OPERATIONS = 1000  # the most operations in a group
+_GROUP_BYTES = 8 * 1024 * 1024  # a group with this number of bytes, or more, takes no further operations
+_GROUP_OPERATIONS = 1000  # a group with this number of operations, or more, takes no further operations
 _QUEUE_BYTES = 32 * 1024 * 1024  # the most bytes in the queue: a hanging disk must not fill the memory
 _IDLE = 0.5  # seconds without an operation, after which the WAL is checkpointed
 _PROBE_INTERVAL = 1.0  # seconds between two checks whether events can be stored again

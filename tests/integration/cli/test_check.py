@@ -205,7 +205,7 @@ MISTAKES = {
     "a host with a long label": (RECEIVER, f"listen: {'a' * 64}:8080", "receiver.listen: "),
     "a long name of a file": (ARCHIVE, f"HERE/{'n' * 256}", "sinks.archive.path: a file or folder name in the path is longer than 255 bytes"),
     "two documents": (OPS, f"---\n{OPS}", "HERE/forwarder.yaml: line 16, column 1: but found another document; a configuration is one document"),
-    "a secret for the name of its variable": (SECRET, "{env: aB3hunter2}", "orgs.acme.secrets[0]: `env` is not the name of an environment variable"),
+    "a secret for the name of its variable": (SECRET, "{env: aB3hunter2}", "orgs.acme.secrets[0]: the value of `env` is not the name of an environment variable"),
     "a source without a blank": (SECRET, "env:ACME_SECRET", "orgs.acme.secrets[0]: the value is a string, not a mapping"),
     "a path for a secret": (SECRET, "HERE/token", "orgs.acme.secrets[0]: the value is the path of a file, not a secret"),
     "a URL for a path": (ARCHIVE, "s3://bucket/okta.ndjson", "sinks.archive.path: is a URL"),
