@@ -52,8 +52,7 @@ class ControlRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, ta
 
 
 class WatchRequest(ControlRequest, frozen=True, tag="watch"):
-    """A request that gets no answer. It only keeps the connection open, so that the client notices when the forwarder
-    stops."""
+    """Gets no answer, but keeps the connection open, so that the client notices when the forwarder stops."""
 
 
 Report = Callable[[Any], None]
@@ -65,7 +64,7 @@ ForwarderError."""
 
 
 class _Reply(msgspec.Struct, omit_defaults=True):
-    """One line of the server's answer. `kind` is the type of `error`, if `_ERRORS` has this type; else it is empty."""
+    """One line of the answer. `kind` is the type of `error`, or its nearest base class, in `_ERRORS`; else empty."""
 
     accepted: bool = False
     progress: Any = None
@@ -261,8 +260,7 @@ def is_running(store: Path) -> bool:
 
 
 def _connect(connection: socket.socket, path: Path) -> bool:
-    """Connect `connection` to the forwarder that listens at the socket `path`. Return False if no forwarder listens at
-    `path`.
+    """Connect `connection` to the forwarder at the socket `path`. Return False if no forwarder listens there.
 
     Raises:
         StoreError: this user may not connect to the forwarder, or the socket cannot be reached.

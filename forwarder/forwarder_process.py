@@ -202,8 +202,8 @@ async def _run(settings: Settings, reread: Callable[[], Settings], signals: "_Si
 
 
 class _Signals:
-    """Handles the signals of the process. Create the object before anything else: until then, each signal ends the
-    process.
+    """Handles the signals of the process. Create the object before anything else starts: by default, each of these
+    signals ends a process.
 
     SIGTERM, SIGINT and SIGQUIT stop the forwarder; a second SIGTERM, SIGINT or SIGQUIT ends the process at once. SIGHUP
     reloads the configuration. SIGUSR1 and SIGUSR2 are only logged: scripts send them, because other daemons then reopen

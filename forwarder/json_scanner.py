@@ -240,7 +240,7 @@ def _ends(character: bytes, awaited: bytearray, closing: bytes) -> bool:
     """Whether `character` ends the value.
 
     `awaited` has the closing brackets that are still missing, the innermost last. If `character` is a closing
-    bracket, remove it and all entries after it from `awaited`.
+    bracket, remove it and all entries after it from `awaited`; if it is not in `awaited`, remove all entries.
     """
     if not awaited:
         return character in (b",", closing)

@@ -55,7 +55,8 @@ def shown(value: Any) -> str:
 def plain(error: Any, annotated: Any) -> str:
     """Return a text that says what is wrong with a value, and what to write instead.
 
-    The text never contains the value, because the value may be a secret.
+    The text does not contain the value, which may be a secret. Only a validator's own message may contain the value,
+    if the setting is not a secret.
 
     `error` is one of pydantic's errors. `annotated` is the field with the error, a FieldInfo or an annotated type. If
     the values of the field have a unit, the text shows the bounds of the field with this unit.

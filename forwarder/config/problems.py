@@ -138,7 +138,7 @@ class Describer:
     def _belongs(self, loc: tuple[Any, ...]) -> list[str]:
         """Return the sections to which the last key of `loc` belongs; empty if no section has it, or more than four.
 
-        A key below the top level can belong only to sections within the same top-level section.
+        A key below the top level can belong to the top level, or to sections within the same top-level section.
         """
         kinds = [kind for kind, model in self._kinds.items() if loc[-1] in _keys(model)]
         if len(loc) == 4 and loc[0] == "sinks" and kinds:

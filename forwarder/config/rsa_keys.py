@@ -40,8 +40,8 @@ def rsa_key(text: str, make: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]"
     is None.
 
     `make` says how to make a key, for the text of an error. The last 16 results are cached, because the check of an RSA
-    key takes 0.1 s, which would block the event loop. Settings are loaded in a thread, so later calls in the event loop
-    find the result in the cache.
+    key takes 0.1 s, which would block the event loop. Settings are loaded outside the event loop, so later calls in the
+    event loop find the result in the cache.
 
     Raises:
         ValueError: `text` is not an RSA key of at least 2048 bits.

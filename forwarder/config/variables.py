@@ -30,7 +30,7 @@ def has_variable(text: str) -> bool:
 def is_variable(secret: str) -> bool:
     """Whether `secret` is only a variable, perhaps after a scheme such as `Bearer`.
 
-    A real secret may have any characters, so a text that only contains a variable counts as a secret.
+    A real secret may have any characters, so a text that has a variable and other characters counts as a secret.
     """
     return bool(_SECRET.fullmatch(secret))
 

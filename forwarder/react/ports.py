@@ -47,7 +47,8 @@ class Answer(msgspec.Struct, frozen=True):
 
     @property
     def is_configured(self) -> bool:
-        """Whether the server is in the configuration. If this is False, no call was made."""
+        """False if no call was made, because the webhook or the receiver is no longer in the configuration. True for an
+        org whose `api` is no longer configured: such a call is tried again."""
         return self.status != 0 or self.code != NOT_CONFIGURED
 
     @property

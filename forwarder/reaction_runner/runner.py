@@ -170,7 +170,10 @@ class ReactionRunner:
                 if not action.undone_by:
                     with suppress(ReactionError):  # it ended meanwhile
                         await self._undo_now(
-                            action, "protected", "the target of the action is now protected by `reactions.protect`"
+                            action,
+                            "protected",
+                            "the target of the action is now protected by `reactions.protect`, or is an address of the "
+                            "forwarder itself",
                         )
             await self._clock.sleep(_PROTECT_INTERVAL)
 

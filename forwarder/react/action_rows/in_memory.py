@@ -201,8 +201,8 @@ class ActionsInMemory:
 
     def prompts(self, action: Action) -> Iterator[Action]:
         """Return the prompts that count towards the limits of the prompt `action`: all prompts of its org that wait for
-        an answer or are about to be sent, and all earlier prompts to its user. The returned prompts are without their
-        alert and their request."""
+        an answer or are about to be sent, and the earlier prompts to its user within the horizon. The returned prompts
+        are without their alert and their request."""
         return self._prompts.beside(action)
 
     # Limits

@@ -185,7 +185,8 @@ class LimitHit(NamedTuple):
 
 
 class LimitHits:
-    """Counts, for each limit and minute, the actions that the limit held back. Keeps the counts of at most two days."""
+    """Counts, for each limit and minute, the actions that the limit held back. For each limit, keeps at most as many
+    minutes as two days have."""
 
     def __init__(self) -> None:
         self._minutes: dict[str, dict[int, int]] = {}

@@ -101,8 +101,9 @@ class Guards:
     async def judge(self, action: Action, now: Micros) -> Judgement:
         """Decide whether `action` may be carried out now.
 
-        The decisions GO and SHADOW claim the action in memory (see `ActionsInMemory.claim`). The claim lasts until one
-        of these methods is called for the action: `judge`, `ActionsInMemory.put` or `ActionsInMemory.release`.
+        The decisions GO and SHADOW claim the action in memory (see `ActionsInMemory.claim`), except SHADOW with the
+        reason `limit`. The claim lasts until one of these methods is called for the action: `judge`,
+        `ActionsInMemory.put` or `ActionsInMemory.release`.
 
         Raises:
             StoreError: the store cannot be read.

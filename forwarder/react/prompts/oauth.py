@@ -1,8 +1,8 @@
 """Calls an Okta authorization server, and authenticates the app by a signed assertion.
 
 `OktaCall` sends JSON with an access token. The calls of this module send forms, each with an assertion that is signed
-for the URL of the call. A response may contain tokens. So errors, log lines and stored actions contain only Okta's
-error texts, and no other part of a response.
+for the URL of the call. A response may contain tokens. So errors and log lines contain only Okta's error texts, and
+stored actions contain no tokens.
 """
 
 import asyncio

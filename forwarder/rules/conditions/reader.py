@@ -17,7 +17,7 @@ class QueryToken(msgspec.Struct, frozen=True):
     """A piece of a query.
 
     Attributes:
-        kind: `text` for a quoted text, `mark` for an operator or a bracket, `word` for anything else.
+        kind: `text` for a quoted text, `mark` for an operator, a bracket or another mark, `word` for anything else.
         text: the value, without quotes.
         line: the number of the line in the query, from 1.
     """

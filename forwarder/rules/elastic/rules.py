@@ -47,7 +47,7 @@ def has_reader(found: dict[str, Any]) -> bool:
 
 
 def elastic_rule(found: dict[str, Any]) -> Rule | LeftOut:
-    """Return the rule in `found`; LeftOut if the query languages of `found` cannot be read here.
+    """Return the rule in `found`; LeftOut if none of its queries is in a language that can be read here.
 
     Raises:
         RuleFileError: the query cannot be read, and the rule may be about Okta.

@@ -171,8 +171,8 @@ def user_of(raw: dict[str, Any]) -> str | None:
 def derive(event: Event, raw: dict[str, Any], user: UserHistory | None) -> tuple[dict[str, Any], list[Sighting]]:
     """Return the derived fields of the event, and the sightings that the store must save.
 
-    `user` has the earlier sightings of the event's user. Only an event with the outcome success adds new values to the
-    sightings. So the country of a failed sign-in stays new for the user.
+    `user` has the earlier sightings of the event's user. Only an event with the outcome success makes its values known.
+    So a country that is new for the user is still new after a failed sign-in.
     """
     found: dict[str, Any] = {"anonymous": _anonymous(raw)}
     written = object_at(raw, "client", "geographicalContext").get("country")

@@ -91,8 +91,8 @@ class RuleGroups:
         return iter(self._groups.values())
 
     def touch(self, key: str, now: Micros) -> RuleGroup:
-        """Return the group with `key`, or a new group, and record that it was used at `now`. If there are too many
-        groups, drop others."""
+        """Return the group with `key`, or a new group, and record that it was used at `now`. Other groups may be
+        dropped: those whose time to keep has ended and, if there are too many groups, those used longest ago."""
         group = self._groups.pop(key, None) or RuleGroup()
         self._groups[key] = group  # to the end: the first group is the one used longest ago
         group.touched = now

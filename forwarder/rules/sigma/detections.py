@@ -221,7 +221,7 @@ class _Selections:
 
     def _test(self, field: str, modifiers: list[str], written: list[Any], line: int) -> Condition:
         """Return the condition that `field` matches the values `written`. `modifiers` change the values, and say
-        whether one or all of the values must match."""
+        whether one or all of the values must match, or, with `neq`, must not match."""
         try:
             values = _values(field, modifiers, written, self._lists)
         except RuleFileError as error:
