@@ -1,6 +1,6 @@
 """The routes of the ops API for the status, the live stream and the rights of the sender.
 
-A route gets a request only after `access.py` has allowed the request.
+A route gets a request only after `access.py` has allowed the request, except the route of the rights, /api/access.
 """
 
 from collections.abc import Mapping

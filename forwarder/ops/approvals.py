@@ -6,8 +6,8 @@ decision.
     POST /approve/ID        {"token": …, "given": true}: the decision; false refuses the action
 
 A GET never decides, because a program that shows a preview of a message fetches the links in the message. Each GET of
-/api/reactions/ID needs the right to read, and returns a new token. A token is valid for one decision about one action.
-Tokens are kept in memory only, so a restart of the forwarder makes them invalid.
+/api/reactions/ID needs the right to read, and returns a new token if the action waits for approval. A token is valid
+for one decision about one action. Tokens are kept in memory only, so a restart of the forwarder makes them invalid.
 """
 
 import hmac
