@@ -193,11 +193,9 @@ class ControlServer:
         try:
             async with asyncio.timeout(_REQUEST_TIMEOUT):
                 request = self._decode(await reader.readline())
-        except TimeoutError:
-            return _Reply(error=f"the request was not complete within {_REQUEST_TIMEOUT:g} s; try again")
-        except ValueError as error:  # the request is malformed or too long
+        except (ValueError, TimeoutError) as error:  # the request is malformed, too long, or incomplete
             hint = "if the running forwarder has another version than this command, restart it"
-            return _Reply(error=f"the request was not understood ({error}); {hint}")
+            return _Reply(error=f"the request was not understood ({str(error) or 'it is incomplete'}); {hint}")
         if not isinstance(request, WatchRequest):
             write(_Reply(accepted=True))
         work = self._handlers[type(request)](request, lambda progress: write(_Reply(progress=progress)))

@@ -130,7 +130,7 @@ def test_it_overwrites_nothing() -> None:
         (("--public-url", "http://hooks.acme.com/x"), "must begin with https://"),
         (("--sink-address", "es internal"), "the URL has a blank"),
         (("--sink", "syslog"), "--sink"),
-        (("--store", "/dev/null"), "store.path: /dev/null is not a file"),
+        (("--store", "/dev/null"), "store.path: /dev/null is not a regular file"),
         (
             ("--sink", "file", "--sink-address", "/dev/full"),
             "path: /dev/full is not a file; name the file to write, as in /var",

@@ -231,7 +231,7 @@ def test_a_grafana_that_does_not_respond_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        (("--token", "the-token-itself"), "write env:NAME|file:PATH"),
+        (("--token", "the-token-itself"), "write the secret as env:NAME|file:PATH"),
         (("--user", "me"), "give both --user and --password, or neither"),
         (("--prometheus", "prometheus:9090"), "is not a URL of a server"),
         (("--ca-file", "/ca.pem"), "--ca-file has no effect without https"),

@@ -323,7 +323,7 @@ def test_a_file_that_kibana_does_not_take_is_told(kibana: FakeKibana) -> None:
         ((), "Missing option '--url'"),
         (("--url", "kibana:5601"), "--url: is not a URL of a server"),
         (("--url", "http://a:planted@k"), "--url: must not contain credentials"),
-        (("--url", "http://k", "--api-key", KEY), "write env:NAME|file:PATH"),
+        (("--url", "http://k", "--api-key", KEY), "write the secret as env:NAME|file:PATH"),
         (("--url", "http://k", "--api-key", "env:NOT_SET"), "--api-key: the environment variable NOT_SET is not set"),
         (("--url", "http://k", "--password", "file:/none"), "--password: the file /none cannot be read"),
         (("--url", "http://k", "--user", "ada"), "give both --user and --password, or neither"),

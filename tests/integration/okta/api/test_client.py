@@ -242,9 +242,9 @@ async def test_close_may_be_called_twice_and_before_the_first_call(server: OktaS
     ("url", "fault"),
     [
         ("http://acme.okta.com", "https"),
-        ("acme.okta.com", "not an org's address"),
+        ("acme.okta.com", "is not the URL of an org"),
         ("https://user:word@acme.okta.com", "has a user or a password"),
-        ("https://acme.okta.com/admin", "not an org's address"),
+        ("https://acme.okta.com/admin", "is not the URL of an org"),
         ("https://acme-admin.okta.com", "-admin"),
     ],
 )
