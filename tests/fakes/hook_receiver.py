@@ -75,7 +75,7 @@ class HookReceiver:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         self.hold.set()
-        for _turn in range(3):  # a connection that was just accepted gets its task, and is closed below
+        for _turn in range(10):  # a connection that was just accepted gets its task, and is closed below
             await asyncio.sleep(0)
         for writer in self._connections.values():
             writer.close()
