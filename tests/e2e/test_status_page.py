@@ -248,7 +248,7 @@ async def test_all_that_match_a_filter_are_discarded_after_their_number_was_conf
     await page.get_by_label("Reason").select_option("mapping")
     await page.get_by_role("button", name="Discard all 3 that match").click()
     dialog = page.get_by_role("dialog")
-    await dialog.get_by_text("No sink will ever get these 3 events").wait_for()
+    await dialog.get_by_text("After that, these 3 events can never be replayed.").wait_for()
     await dialog.get_by_role("button", name="Discard 3 events").click()
     await page.get_by_text("3 events were discarded.").wait_for()
     await until_dead(forwarder, 0)

@@ -88,7 +88,7 @@ export function confirmDialog(asked, close, confirm) {
   const discards = verb === "discard";
   return html`<h2 id="confirm-title">${discards ? "Discard" : "Replay"} ${scope}?</h2>
     <p>${discards
-      ? `No sink will ever get ${events === 1 ? "this event" : `these ${number(events)} events`}. The ledger counts them as discarded.`
+      ? `After that, ${events === 1 ? "this event" : `these ${number(events)} events`} can never be replayed. The ledger counts them as discarded.`
       : `${plural(events, "event is", "events are")} sent again to the sink that rejected ${events === 1 ? "it" : "them"}. An event that is rejected again stays a dead letter.`}</p>
     ${error ? html`<p class="error" role="alert">${error}</p>` : nothing}
     <div class="bar end">
