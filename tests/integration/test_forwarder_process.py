@@ -128,7 +128,7 @@ def test_a_signal_that_the_forwarder_does_not_use_does_not_end_its_start(forward
     process = subprocess.Popen(forwarder.command(), stderr=subprocess.PIPE)
     try:
         while not forwarder.ready():
-            if ignores(process.pid, signal.SIGHUP):  # the first lines of the program have run
+            if ignores(process.pid, signal.SIGUSR1):  # the first lines of the program have run
                 process.send_signal(signal.SIGUSR1)
             time.sleep(0.05)
             assert process.poll() is None

@@ -195,7 +195,7 @@ async def test_a_server_that_comes_back_is_reached_by_the_next_try(server: Serve
     sink = connect()
     assert (await sink.send(stored_events(1))).delivered == [1]
     await server.hang_up()
-    assert (await sink.send(stored_events(1, first=2))).reason is RetryReason.CONNECTION
+    assert (await sink.send(stored_events(1, first=2))).retry == [2]
     await server.listen()
     assert (await sink.send(stored_events(1, first=2))).delivered == [2]
 
