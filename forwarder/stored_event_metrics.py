@@ -1,16 +1,14 @@
 """Counts the events that are stored, by source and type."""
 
-import asyncio
 from functools import cache, partial
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.event import Source
 from forwarder.core.ports import Appended
 from forwarder.core.security_event_types import SECURITY_TYPES, SECURITY_TYPES_OF_LOG
-from forwarder.core.time import SECOND
+from forwarder.core.time import SECOND, seconds_between
+from forwarder.event_loop_steps import Cooperative
 from forwarder.metrics import Metrics
-
-_AT_ONCE = 500  # the most events that are counted before other tasks run; this takes 1 ms
 
 
 def event_type_label(event_type: str) -> str:
@@ -44,12 +42,13 @@ class StoredEventMetrics:
             self._duplicates.inc(appended.duplicates)
         if malformed:
             self._malformed.inc(malformed)
-        for count, event in enumerate(appended.stored, 1):
+        latest = 0
+        cooperative = Cooperative()
+        for event in appended.stored:
             self._received(event_type_label(event.event_type)).inc()
             if not backfill:
-                self._lag.observe(max(0, event.received_at - event.published) / SECOND)
-            if not count % _AT_ONCE:
-                await asyncio.sleep(0)
-        latest = max((event.published for event in appended.stored), default=0)
-        if latest > 0 and not backfill:
+                self._lag.observe(seconds_between(event.published, event.received_at) or 0.0)
+                latest = max(latest, event.published)
+            await cooperative.yield_if_due()
+        if latest:
             self._latest.set(latest / SECOND)
