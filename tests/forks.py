@@ -5,6 +5,7 @@ long as a pure test. A fork has everything already, and its reports take a tenth
 anything of its process at the collection, such as its number. No warning of a test is shown: here they are errors.
 """
 
+import faulthandler
 import os
 import signal
 import struct
@@ -29,6 +30,12 @@ _CHUNK = struct.Struct("II")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--forks", type=int, default=min(os.cpu_count() or 1, 4), help="processes that run tests")
+    parser.addoption(
+        "--hung",
+        type=float,
+        default=120,
+        help="seconds over its timeout after which a test's process is killed, and where it hangs is printed",
+    )
     parser.addoption("--whole-groups", action="store_true", help="let no two processes share a module")
 
 
@@ -133,27 +140,38 @@ class _Sender:
 
 def _work(session: pytest.Session, queue: int, sender: Connection) -> Never:
     """Run tests from the queue in this fork, and end it."""
-    code = 1
+    code, stderr = 1, sys.__stderr__
     try:
         plugins = session.config.pluginmanager
         capture: Any = plugins.getplugin("capturemanager")
         capture.stop_global_capturing()  # its files have one position for all forks
+        stderr = os.fdopen(os.dup(2), "w")
         capture.start_global_capturing()
         writer = session.config.get_terminal_writer()
+        plugins.unregister(name="faulthandler")  # at a failure it would cancel what is to end a hung test
         plugins.unregister(name="terminalreporter")
         plugins.register(_Sender(session.config, sender, writer), "terminalreporter")
         for item, next_item in pairwise(chain(_items(session, queue), [None])):
             assert item is not None
+            # A timeout is an exception in the test, once: nothing ends a fixture or a thread that waits on after it.
+            faulthandler.dump_traceback_later(_timeout(item) + session.config.option.hung, file=stderr, exit=True)
             session.config.hook.pytest_runtest_protocol(item=item, nextitem=next_item)
         session.config._ensure_unconfigure()
         code = 0
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends one, and the first process another
         session._setupstate.teardown_exact(None)
-    except BaseException:  # noqa: BLE001  # the first process tells it
-        traceback.print_exc(file=sys.__stderr__)
+    except BaseException:  # noqa: BLE001  # the first process reports it
+        traceback.print_exc(file=stderr)
+        if stderr is not None:
+            stderr.flush()
     finally:
         os._exit(code)
+
+
+def _timeout(item: pytest.Item) -> float:
+    mark = item.get_closest_marker("timeout")
+    return float(mark.args[0] if mark else item.config.getini("timeout") or 0)
 
 
 def _items(session: pytest.Session, queue: int) -> Iterator[pytest.Item]:

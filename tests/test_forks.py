@@ -32,7 +32,9 @@ def _run(folder: Path, more: str, *arguments: str) -> tuple[int, str]:
     (folder / "pytest.ini").write_text(_INI)
     (folder / "test_it.py").write_text(_TESTS + more)
     command = [sys.executable, "-m", "pytest", f"--rootdir={folder}", "-c", f"{folder}/pytest.ini", str(folder)]
-    found = subprocess.run([*command, *arguments], cwd=_ROOT, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [*command, *arguments], cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     return found.returncode, found.stdout
 
 
@@ -89,6 +91,7 @@ def test_left():
     code, text = _run(tmp_path, more, "-W", "error")
     assert code == 1
     assert "a fork ended with 1" in text
+    assert "ValueError" in text
 
 
 @pytest.mark.long
@@ -104,6 +107,29 @@ def test_hanging():
     assert code == 1
     assert "1 failed, 50 passed in" in text
     assert "Failed: Timeout" in text
+
+
+@pytest.mark.long
+def test_a_test_that_hangs_after_its_timeout_is_killed_and_the_place_is_printed(tmp_path: Path) -> None:
+    more = """
+import threading
+
+@pytest.fixture
+def joined():
+    thread = threading.Thread(target=threading.Event().wait)
+    thread.start()
+    yield
+    thread.join()
+
+@pytest.mark.timeout(0.1)
+def test_hanging(joined):
+    threading.Event().wait()
+"""
+    code, text = _run(tmp_path, more, "--hung=1")
+    assert code == 1
+    assert "before test_it.py::test_hanging had ended" in text
+    assert "50 passed in" in text
+    assert "in joined" in text
 
 
 @pytest.mark.long

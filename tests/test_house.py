@@ -53,6 +53,15 @@ def _functions(path: Path) -> list[tuple[str, int]]:
     ]
 
 
+def test_no_test_waits_without_end_for_a_process_that_it_started() -> None:
+    """`child` of `tests/child_processes.py` kills the process when a test fails; `with subprocess.Popen` waits."""
+    waits = re.compile(r"^\s*with subprocess\.Popen", re.MULTILINE)
+    found = [
+        path.relative_to(ROOT / "tests") for path in (ROOT / "tests").rglob("*.py") if waits.search(path.read_text())
+    ]
+    assert found == [Path("child_processes.py")]
+
+
 @pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").iterdir()), ids=lambda path: path.name)
 def test_actions_are_pinned_by_commit(path: Path) -> None:
     used = re.findall(r"uses: (\S+)@(\S+)", path.read_text())

@@ -9,6 +9,7 @@ from tests.bench.disk import DiskWatch
 from tests.bench.figures import Figure
 from tests.bench.load import Result
 from tests.bench.parts import forwarder, load, running, sinks_that_are_down
+from tests.child_processes import child
 from tests.stack.process import ROOT
 
 RATE = 500
@@ -56,13 +57,12 @@ def said(result: Result) -> str:
 
 def _crowd(work: Path, port: int, seconds: float) -> Figure:
     command = [sys.executable, "-m", "tests.bench.crowd", str(port), str(CROWD)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as crowd:
+    with child(command, stdout=subprocess.PIPE, cwd=ROOT) as crowd:
         assert crowd.stdout is not None
         crowd.stdout.readline()  # all of them are connected
         time.sleep(0.5)
         with DiskWatch(work) as disk:
             result = load(port, rate=100, seconds=seconds, fresh=True)
-        crowd.terminate()
     raw = (
         f"p50 {result.p50:.1f}, worst {result.worst:.1f} ms of {sum(result.codes.values()):,} answers, "
         f"{said(result)}; {disk.words()}"

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from forwarder.store.sqlite.lock import FileLock
+from tests.child_processes import child
 
 LINE = re.compile(
     r"(\d+) events happened: (\d+) stored \((\d+) by the hook, (\d+) from the System Log, \d+ of these missed by the "
@@ -139,7 +140,7 @@ def test_on_a_terminal_a_key_unplugs_the_sink_and_another_plugs_it_in(tmp_path: 
 
 
 def test_without_a_terminal_a_line_every_few_seconds_adds_up(tmp_path: Path) -> None:
-    with subprocess.Popen([COMMAND, "demo", "--rate", "50"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
+    with child([COMMAND, "demo", "--rate", "50"], cwd=tmp_path, stdout=subprocess.PIPE, text=True) as demo:
         assert demo.stdout is not None
         lines = (LINE.match(line) for line in demo.stdout)
         for happened, stored, by_hook, by_log, on_the_way, delivered, waiting, dead in (

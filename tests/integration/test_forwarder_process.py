@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.child_processes import child
 from tests.stack.forwarder import ForwarderProcess
 
 MIB = 2**20
@@ -125,16 +126,12 @@ def test_a_signal_that_the_forwarder_does_not_use_is_one_line_and_does_not_end_i
 
 @pytest.mark.long
 def test_a_signal_that_the_forwarder_does_not_use_does_not_end_its_start(forwarder: ForwarderProcess) -> None:
-    process = subprocess.Popen(forwarder.command(), stderr=subprocess.PIPE)
-    try:
+    with child(forwarder.command(), stderr=subprocess.PIPE) as process:
         while not forwarder.ready():
             if ignores(process.pid, signal.SIGUSR1):  # the first lines of the program have run
                 process.send_signal(signal.SIGUSR1)
             time.sleep(0.05)
             assert process.poll() is None
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def ignores(pid: int, number: signal.Signals) -> bool:
@@ -163,7 +160,7 @@ def test_a_signal_during_the_start_stops_the_forwarder_and_both_ends_are_logged(
     forwarder.stop()
     locked = sqlite3.connect(forwarder.store)
     locked.execute("BEGIN EXCLUSIVE")  # the start now waits for the store
-    with subprocess.Popen(forwarder.command(), stderr=subprocess.PIPE, text=True) as process:
+    with child(forwarder.command(), stderr=subprocess.PIPE, text=True) as process:
         while not catches(process.pid, signal.SIGQUIT):
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
@@ -171,5 +168,5 @@ def test_a_signal_during_the_start_stops_the_forwarder_and_both_ends_are_logged(
         locked.close()
         assert process.stderr is not None
         lines = [json.loads(line)["event"]["action"] for line in process.stderr]
-    assert process.returncode == 0
+        assert process.wait(20) == 0
     assert lines[-2:] == ["stopping", "stopped"]

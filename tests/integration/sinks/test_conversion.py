@@ -23,6 +23,7 @@ from forwarder.sinks import conversion
 from forwarder.sinks.conversion import LEAST_EVENTS, Conversion, ConversionProcess
 from forwarder.sinks.conversion_child import Failure, attempt
 from forwarder.sinks.otlp.record import record
+from tests.child_processes import child
 from tests.contract.sinks import stored_events
 from tests.stack.process import children
 from tests.waiting import until
@@ -301,13 +302,11 @@ asyncio.run(main())
 
 
 async def test_the_child_ends_when_its_parent_is_killed() -> None:
-    parent = subprocess.Popen([sys.executable, "-c", _PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    with parent:
+    with child([sys.executable, "-c", _PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
         assert parent.stdin
         assert parent.stdout
         parent.stdin.write(pickle.dumps(EVENTS))
         parent.stdin.flush()
-        child = Path("/proc") / parent.stdout.readline().decode().strip()
-        assert child.exists()
-        parent.kill()
-    await until(lambda: not child.exists() or "(zombie)" in (child / "status").read_text())
+        grandchild = Path("/proc") / parent.stdout.readline().decode().strip()
+        assert grandchild.exists()
+    await until(lambda: not grandchild.exists() or "(zombie)" in (grandchild / "status").read_text())

@@ -17,6 +17,7 @@ import pytest
 from forwarder.core.outcome import BatchResult, RetryReason
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.sinks.otlp.sink import OtlpSink
+from tests.child_processes import child
 from tests.contract.sinks import stored_events
 from tests.fakes.clock import ManualClock
 from tests.fakes.otlp import Answer, FakeOtlpGrpc, FakeOtlpHttp
@@ -194,15 +195,12 @@ server.wait_for_termination()
 )
 async def test_a_large_grpc_response_is_a_retry_and_not_held_in_memory(compression: str, size: int) -> None:
     command = [sys.executable, "-c", _LARGE_GRPC, compression, str(size)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with child(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         url = f"http://127.0.0.1:{int(await asyncio.to_thread(server.stdout.readline))}"
         reset_peak()
         before = peak()
-        try:
-            alone = await send(url, events=1, protocol="grpc")
-        finally:
-            server.kill()
+        alone = await send(url, events=1, protocol="grpc")
     assert (list(alone.retry), list(alone.delivered), list(alone.rejected)) == ([1], [], [])
     assert "the response is larger than 64 KiB" in alone.detail
     assert peak() - before < _MORE

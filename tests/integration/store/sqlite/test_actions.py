@@ -18,6 +18,7 @@ from forwarder.core.time import SECOND
 from forwarder.store.sqlite import addresses, schema
 from forwarder.store.sqlite.event_index import BLOCK
 from forwarder.store.sqlite.migrations import STEPS
+from tests.child_processes import child
 from tests.fakes.action import action
 from tests.fakes.clock import NOON, ManualClock
 from tests.integration.store.helpers import DAY, commands, delivered, event, index, opened, prune, settle
@@ -52,7 +53,7 @@ asyncio.run(main())
 @pytest.mark.long
 async def test_a_row_that_was_committed_survives_a_kill_with_its_event_and_the_cursor(path: Path) -> None:
     for lines in (1, 3, 50):
-        with subprocess.Popen([sys.executable, "-c", _REACTOR, str(path)], stdout=subprocess.PIPE) as reactor:
+        with child([sys.executable, "-c", _REACTOR, str(path)], stdout=subprocess.PIPE) as reactor:
             assert reactor.stdout is not None
             called = [int(reactor.stdout.readline()) for _ in range(lines)]
             reactor.send_signal(signal.SIGKILL)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.store.sqlite import schema
+from tests.child_processes import child
 from tests.integration.store.helpers import commands, opened, view
 
 _WRITER = """
@@ -62,7 +63,7 @@ asyncio.run(main())
 @pytest.mark.long
 async def test_after_a_kill_the_cursor_is_exactly_behind_the_stored_pages(path: Path) -> None:
     for kills, lines in enumerate((1, 3, 20), 1):
-        with subprocess.Popen([sys.executable, "-c", _READER, str(path)], stdout=subprocess.PIPE) as reader:
+        with child([sys.executable, "-c", _READER, str(path)], stdout=subprocess.PIPE) as reader:
             assert reader.stdout is not None
             acknowledged = [int(reader.stdout.readline()) for _ in range(lines)]
             reader.send_signal(signal.SIGKILL)
@@ -80,7 +81,7 @@ async def test_after_a_kill_the_cursor_is_exactly_behind_the_stored_pages(path: 
 async def test_acknowledged_events_survive_a_kill(path: Path) -> None:
     acknowledged: list[str] = []
     for lines in (1, 40, 300):
-        with subprocess.Popen([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE) as writer:
+        with child([sys.executable, "-c", _WRITER, str(path)], stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
             acknowledged += [writer.stdout.readline().decode().strip() for _ in range(lines)]
             writer.send_signal(signal.SIGKILL)

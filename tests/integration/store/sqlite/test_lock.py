@@ -10,6 +10,7 @@ import pytest
 from forwarder.core.errors import StoreError, StoreFullError, StoreLockedError
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.schema import check_path
+from tests.child_processes import child
 
 _HOLD = """
 import sys
@@ -23,14 +24,11 @@ sys.stdin.read()
 
 @pytest.mark.long
 def test_a_second_holder_learns_the_pid_of_the_first(path: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
+    with child([sys.executable, "-c", _HOLD, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         with pytest.raises(StoreLockedError, match=rf"pid {holder.pid};"):
             FileLock(path)
-        holder.kill()
     FileLock(path).release()
 
 

@@ -21,6 +21,7 @@ from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.store.settings import is_store_file, store_files
 from forwarder.store.sqlite.open_files import OpenFiles
 from forwarder.store.sqlite.store import SqliteStore
+from tests.child_processes import child
 from tests.integration.store.helpers import answering, event, events, opened, settle, view
 from tests.integration.store.sqlite.test_full import held
 from tests.waiting import until
@@ -396,13 +397,10 @@ def _store_in_another_process(path: Path) -> Iterator[None]:
         "async def main():\n  async with opened(Path(sys.argv[1])):\n    print('held', flush=True)\n"
         "    await asyncio.to_thread(sys.stdin.read)\nasyncio.run(main())"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as process:
+    with child([sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"held\n"
         yield
-        process.kill()
 
 
 @pytest.mark.long
