@@ -22,6 +22,10 @@ SINK_BEHIND = 300.0
 """The number of seconds that an event may wait for a sink that works. The alert ForwarderSinkBehind has the same
 limit."""
 
+SINK_DOWN = 3600.0
+"""The number of seconds that an event may wait for a sink that fails, before the problem is critical. The critical alert
+ForwarderSinkDown has the same limit."""
+
 CERTIFICATE_SOON, CERTIFICATE_NOW = 14 * 86400.0, 2 * 86400.0
 """A certificate is a problem this number of seconds before it expires, and a critical problem from the second number
 on. The alerts ForwarderCertificateExpiring have the same limits."""
@@ -100,12 +104,12 @@ def _room_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
         hint = (
             "repair the sink, or raise `store.max_size` and restart; when the store is full, Okta's events are refused"
         )
-        yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
+        yield Problem(Level.CRITICAL, text, hint, "ForwarderStoreFilling")
     free, total = status.get("store_disk_free_bytes", 0), status.get("store_disk_bytes", 0)
     if total and is_nearly_full(total, free):
         text = f"the disk of the store has only {free / 1e9:,.1f} GB left ({free / total:.0%})".replace("%", " %")
         hint = "free space on this disk; when it is full, Okta's events are refused"
-        yield Problem(Level.WARNING, text, hint, "ForwarderDiskFilling")
+        yield Problem(Level.CRITICAL, text, hint, "ForwarderDiskFilling")
 
 
 def _malformed_events(status: Mapping[str, Any]) -> Iterator[Problem]:
@@ -255,6 +259,7 @@ def _log_problems(name: str, log: Mapping[str, Any] | None, status: Mapping[str,
 
 
 def _sink_problems(name: str, sink: Mapping[str, Any], uptime: float) -> Iterator[Problem]:
+    oldest = sink.get("oldest_waiting_seconds", 0)
     if set_aside := sink.get("set_aside"):
         events = f"{count(set_aside, 'event')} {agrees(set_aside, 'fails', 'fail')}"
         text = f"{events} again and again, while {name} accepts others"
@@ -265,12 +270,14 @@ def _sink_problems(name: str, sink: Mapping[str, Any], uptime: float) -> Iterato
         yield Problem(Level.WARNING, text, sink["warning"], "Elasticsearch")
     if sink["state"] not in ("running", "idle"):
         text = f"events wait in the store, because {name} is {sink['state']}"
-        section = "ForwarderSinkPaused" if sink["state"] == "paused" else "ForwarderSinkDown"
+        is_paused = sink["state"] == "paused"
+        section = "ForwarderSinkPaused" if is_paused else "ForwarderSinkDown"
+        level = Level.CRITICAL if is_paused or oldest > SINK_DOWN else Level.WARNING
         if advice := sink.get("hint"):
-            yield Problem(Level.WARNING, f"{text}: {sink['last_error']}", advice, section)
+            yield Problem(level, f"{text}: {sink['last_error']}", advice, section)
         else:
-            yield Problem(Level.WARNING, text, sink["last_error"] or "wait for its next try", section)
-    elif not set_aside and (oldest := sink.get("oldest_waiting_seconds", 0)) > SINK_BEHIND and uptime > _CATCHING_UP:
+            yield Problem(level, text, sink["last_error"] or "wait for its next try", section)
+    elif not set_aside and oldest > SINK_BEHIND and uptime > _CATCHING_UP:
         text = f"{name} accepts events, but the oldest one that waits for it came {oldest / 60:,.0f} minutes ago"
         hint = (
             "after a failure, wait until the waiting events are delivered; otherwise the sink is too slow: give its server "

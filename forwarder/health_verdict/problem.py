@@ -6,12 +6,13 @@ import msgspec
 
 
 class Level(StrEnum):
-    """How bad a problem is."""
+    """How bad a problem is: the severity of the alert that its section of the runbook is about."""
 
     CRITICAL = "critical"
-    """Events are lost, or may be; or an effect of a reaction lasts too long."""
+    """A human must act now: events are lost, or may be soon; a sink gets no events until an operator acts, or has got
+    none for an hour; or an effect of a reaction lasts too long."""
     WARNING = "warning"
-    """Events are late, or wait in the store; or reactions wait for a human."""
+    """A human must act today: events are late, or wait in the store; or reactions wait for a human."""
 
 
 class Problem(msgspec.Struct, frozen=True):

@@ -47,9 +47,12 @@ LATE_RANGES, LATE_FOR, LATE_SHARE, MIN_EVENTS = (30 * _MINUTE, 6 * _HOUR), 15 * 
 """Deliveries are late if, in each of `LATE_RANGES`, more than `LATE_SHARE` of the events came later than a minute."""
 
 FILLING_FOR, HALF_FULL = 15 * _MINUTE, 0.5
-FILLING = ((30 * _MINUTE, 4 * _HOUR, 0.0, "4 hours"), (_HOUR, 24 * _HOUR, HALF_FULL, "a day"))
+FILLING = (
+    (30 * _MINUTE, 4 * _HOUR, 0.0, "4 hours", Level.CRITICAL),
+    (_HOUR, 24 * _HOUR, HALF_FULL, "a day", Level.WARNING),
+)
 """Predictions that the store will be full. Each has the past period of the trend, the time ahead, the share of the
-store that must already be in use (0 to 1), and the time ahead as text."""
+store that must already be in use (0 to 1), the time ahead as text, and the level of the problem."""
 
 RETRIED_FOR = 10 * _MINUTE
 
@@ -273,7 +276,7 @@ def _filling_store(status: Mapping[str, Any], samples: Samples) -> Iterator[Prob
         slope, at_newest = linear_regression(*zip(*points, strict=True))
         return slope * (ahead - ended) + at_newest
 
-    for seconds, ahead, min_share, within in FILLING:
+    for seconds, ahead, min_share, within, level in FILLING:
 
         def fills(ended: float, seconds: float = seconds, ahead: float = ahead, min_share: float = min_share) -> bool:
             is_full_enough = (samples.value(key, ended) or 0.0) > min_share * limit
@@ -282,7 +285,7 @@ def _filling_store(status: Mapping[str, Any], samples: Samples) -> Iterator[Prob
         if limit and _holds(fills, FILLING_FOR, FILLING_FOR):
             text = f"at the present rate, events that wait for a sink fill the store within {within}"
             hint = "repair the sink, or raise `store.max_size` and restart; when the store is full, Okta's events are refused"
-            yield Problem(Level.WARNING, text, hint, "ForwarderStoreFilling")
+            yield Problem(level, text, hint, "ForwarderStoreFilling")
             return
 
 

@@ -36,6 +36,9 @@ _ATTENTION = {
 }
 """The sections of the runbook about problems that have delayed no event yet."""
 
+_STORED = {"ForwarderSinkDown", "ForwarderSinkPaused", "ForwarderStoreFilling"}
+"""The sections of the runbook about critical problems with which the store still keeps every event."""
+
 
 class Verdict(msgspec.Struct, frozen=True):
     """The state of the forwarder. `level` is a value of `Level`, or `waiting` (no event has come from an org yet), or
@@ -77,8 +80,11 @@ def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
 def _summed_up(found: Sequence[Problem]) -> str:
     events = [problem for problem in found if problem.runbook not in _ATTENTION | _REACTIONS]
     texts = []
-    if any(problem.level is Level.CRITICAL for problem in events):
+    critical = {problem.runbook for problem in events if problem.level is Level.CRITICAL}
+    if critical - _STORED:
         texts.append("Events are lost, or may be lost.")
+    elif critical:
+        texts.append("Events wait in the store, because a sink does not take them.")
     elif events:
         texts.append("Events are late or incomplete.")
     if any(problem.runbook in _REACTIONS for problem in found):

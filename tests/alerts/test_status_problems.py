@@ -12,7 +12,11 @@ from forwarder.health_verdict.samples import KEPT, Key, Samples
 from forwarder.health_verdict.verdict import problems
 from tests.alerts.test_rules import ALERTS
 
-NAMES = list(dict.fromkeys(alert["alert"] for alert in ALERTS))
+NAMES = list(dict.fromkeys(f"{alert['alert']} {alert['labels']['severity']}" for alert in ALERTS))
+"""Each alert with each of its severities."""
+
+LEVELS = {"critical": Level.CRITICAL, "warning": Level.WARNING, "info": Level.WARNING}
+"""The level of a problem by the severity of its alert. The status has nothing milder than a warning."""
 
 ORG: dict[str, Any] = {
     "api": True,
@@ -23,6 +27,7 @@ ORG: dict[str, Any] = {
     "hook_failed_seconds_ago": None,
     "hook_quota": None,
 }
+LATE_LOG: dict[str, Any] = ORG["log"] | {"complete_up_to_seconds_ago": 901.0}
 SINK: dict[str, Any] = {"state": "running", "oldest_waiting_seconds": 1.0, "last_error": None, "dead": 0}
 REACTIONS: dict[str, Any] = {"overdue_undos": 0, "live": [], "waiting_approvals": 0, "paused": 0, "pauses": []}
 BUSY: Mapping[Key, float] = {
@@ -42,7 +47,7 @@ REVOKE = ("okta_requests", "acme", "DELETE /api/v1/users/{id}/sessions")
 class Shown(NamedTuple):
     """What makes the alert fire, and the section of the problem that is then shown; the alert's own if it is empty.
 
-    `rates` are changes of `BUSY`, `values` are values that do not change.
+    `rates` are changes of `BUSY`, `values` are values that do not change. `also` is the section of a second problem.
     """
 
     section: str = ""
@@ -51,58 +56,67 @@ class Shown(NamedTuple):
     status: Mapping[str, Any] = {}
     rates: Mapping[Key, float] = {}
     values: Mapping[Key, float] = {}
+    also: str = ""
 
 
 SHOWN = {
-    "ForwarderRefusesEvents": Shown(rates={("hook_requests", "acme", "503"): 1}),
-    "ForwarderNotReady": Shown("ForwarderRefusesEvents", status={"ready": False, "not_ready_reason": "full"}),
-    "ForwarderUnreadableRequests": Shown(rates={("hook_requests", "acme", "415"): 1}),
-    "ForwarderAnswersSlowly": Shown(rates={("ack_duration", "acme", "1.0"): 59}),
-    "ForwarderSecretRefused": Shown(org={"refused": 9}),
-    "ForwarderAuthFailures": Shown(rates={("auth_failures", "acme", "wrong"): 3}),
-    "ForwarderHookDown": Shown(org={"hook": {"condition": "inactive", "error": None}}),
-    "ForwarderHookQuota": Shown(rates={("hook_quota_warnings", "acme"): 1}),
-    "ForwarderOktaApiFailing": Shown(rates={(*REVOKE, "404"): 1}),
-    "ForwarderOktaRateLimited": Shown(rates={(*REVOKE, "429"): 1}),
-    "ForwarderClockSkew": Shown(values={("clock_offset", "acme"): 6.0}),
-    "ForwarderNoEvents": Shown(rates={("events_received", "acme", "hook"): 0}),
-    "ForwarderEventsDiffer": Shown(org={"log": ORG["log"] | {"differing": 1}}),
-    "ForwarderEventsMissed": Shown(rates={("events_missed", "acme"): 1}),
-    "ForwarderReconcileBehind": Shown(org={"log": ORG["log"] | {"complete_up_to_seconds_ago": 901.0}}),
-    "ForwarderSinkDown": Shown(sink={"state": "retrying"}),
-    "ForwarderSinkPaused": Shown(sink={"state": "paused"}),
-    "ForwarderSinkBehind": Shown(sink={"oldest_waiting_seconds": 301.0}),
-    "ForwarderDeadLetters": Shown(sink={"dead": 1}),
-    "ForwarderDeadLettersWaiting": Shown(status={"receiver_dead": 1}),
-    "ForwarderStoreFilling": Shown(
+    "ForwarderRefusesEvents critical": Shown(rates={("hook_requests", "acme", "503"): 1}),
+    "ForwarderNotReady critical": Shown("ForwarderRefusesEvents", status={"ready": False, "not_ready_reason": "full"}),
+    "ForwarderUnreadableRequests warning": Shown(rates={("hook_requests", "acme", "415"): 1}),
+    "ForwarderAnswersSlowly warning": Shown(rates={("ack_duration", "acme", "1.0"): 59}),
+    "ForwarderSecretRefused critical": Shown(org={"refused": 9}),
+    "ForwarderAuthFailures warning": Shown(rates={("auth_failures", "acme", "wrong"): 3}),
+    "ForwarderHookDown warning": Shown(org={"hook": {"condition": "inactive", "error": None}}),
+    "ForwarderHookDown critical": Shown(
+        org={"hook": {"condition": "inactive", "error": None}, "log": LATE_LOG}, also="ForwarderReconcileBehind"
+    ),
+    "ForwarderHookQuota warning": Shown(rates={("hook_quota_warnings", "acme"): 1}),
+    "ForwarderOktaApiFailing warning": Shown(rates={(*REVOKE, "404"): 1}),
+    "ForwarderOktaRateLimited warning": Shown(rates={(*REVOKE, "429"): 1}),
+    "ForwarderClockSkew warning": Shown(values={("clock_offset", "acme"): 6.0}),
+    "ForwarderNoEvents warning": Shown(rates={("events_received", "acme", "hook"): 0}),
+    "ForwarderEventsDiffer critical": Shown(org={"log": ORG["log"] | {"differing": 1}}),
+    "ForwarderEventsMissed warning": Shown(rates={("events_missed", "acme"): 1}),
+    "ForwarderReconcileBehind warning": Shown(org={"log": LATE_LOG}),
+    "ForwarderSinkDown warning": Shown(sink={"state": "retrying"}),
+    "ForwarderSinkDown critical": Shown(sink={"state": "retrying", "oldest_waiting_seconds": 3601.0}),
+    "ForwarderSinkPaused critical": Shown(sink={"state": "paused"}),
+    "ForwarderSinkBehind warning": Shown(sink={"oldest_waiting_seconds": 301.0}),
+    "ForwarderDeadLetters warning": Shown(sink={"dead": 1}),
+    "ForwarderDeadLettersWaiting info": Shown(status={"receiver_dead": 1}),
+    "ForwarderStoreFilling critical": Shown(
         rates={("store_waiting_bytes",): 1e6}, status={"store_max_bytes": KEPT / 60 * 1e6 + 200e6}
     ),
-    "ForwarderDiskFilling": Shown(status={"store_disk_bytes": 10**12, "store_disk_free_bytes": 10**10}),
-    "ForwarderLedgerUnbalanced": Shown(status={"balanced": False}),
-    "ForwarderAckBudgetBurn": Shown("ForwarderRefusesEvents", rates={("hook_requests", "acme", "503"): 1}),
-    "ForwarderFreshnessBudgetBurn": Shown(rates={("delivery_lag", "siem", "60.0"): 55}),
-    "ForwarderUndoOverdue": Shown(status={"reactions": REACTIONS | {"overdue_undos": 1}}),
+    "ForwarderStoreFilling warning": Shown(
+        rates={("store_waiting_bytes",): 1e6}, status={"store_max_bytes": KEPT / 60 * 1e6 + 300e6}
+    ),
+    "ForwarderDiskFilling critical": Shown(status={"store_disk_bytes": 10**12, "store_disk_free_bytes": 10**10}),
+    "ForwarderLedgerUnbalanced critical": Shown(status={"balanced": False}),
+    "ForwarderAckBudgetBurn critical": Shown("ForwarderRefusesEvents", rates={("hook_requests", "acme", "503"): 1}),
+    "ForwarderFreshnessBudgetBurn warning": Shown(rates={("delivery_lag", "siem", "60.0"): 55}),
+    "ForwarderUndoOverdue critical": Shown(status={"reactions": REACTIONS | {"overdue_undos": 1}}),
     # The actions that a limit holds back wait for approval, until a human has decided.
-    "ForwarderReactionLimit": Shown(
+    "ForwarderReactionLimit warning": Shown(
         "ForwarderApprovalsWaiting", status={"reactions": REACTIONS | {"waiting_approvals": 1}}
     ),
-    "ForwarderApprovalsWaiting": Shown(status={"reactions": REACTIONS | {"waiting_approvals": 1}}),
-    "ForwarderRoleLost": Shown(rates={(*REVOKE, "403"): 1}),
-    "ForwarderActionUnknown": Shown(rates={("reactions", "prompt", "unknown"): 1}),
-    "ForwarderActionsFailed": Shown(rates={("reactions", "webhook", "failed"): 1}),
-    "ForwarderEventsUnconfirmed": Shown(rates={("reactions_refused", "unconfirmed"): 1}),
-    "ForwarderReactionsNotDelivered": Shown(values={("reactions_waiting_retry",): 1}),
-    "ForwarderReactionsPaused": Shown(
+    "ForwarderApprovalsWaiting warning": Shown(status={"reactions": REACTIONS | {"waiting_approvals": 1}}),
+    "ForwarderRoleLost critical": Shown(rates={(*REVOKE, "403"): 1}),
+    "ForwarderActionUnknown warning": Shown(rates={("reactions", "prompt", "unknown"): 1}),
+    "ForwarderActionsFailed warning": Shown(rates={("reactions", "webhook", "failed"): 1}),
+    "ForwarderEventsUnconfirmed critical": Shown(rates={("reactions_refused", "unconfirmed"): 1}),
+    "ForwarderReactionsNotDelivered warning": Shown(values={("reactions_waiting_retry",): 1}),
+    "ForwarderReactionsPaused warning": Shown(
         status={"reactions": REACTIONS | {"paused": 1, "pauses": [{"text": "all reactions are paused", "why": "x"}]}}
     ),
-    "ForwarderConfigReloadFailed": Shown(status={"reload_failed_reason": "sinks: unknown key"}),
-    "ForwarderCertificateExpiring": Shown(status={"certificates": {"ops.tls.cert": 13 * 86400.0}}),
+    "ForwarderConfigReloadFailed warning": Shown(status={"reload_failed_reason": "sinks: unknown key"}),
+    "ForwarderCertificateExpiring warning": Shown(status={"certificates": {"ops.tls.cert": 13 * 86400.0}}),
+    "ForwarderCertificateExpiring critical": Shown(status={"certificates": {"ops.tls.cert": 86400.0}}),
 }
 
 NOT_SHOWN = {
-    "ForwarderDown": "there is no status without the process; the page says that it gets no answer",
-    "ForwarderAbsent": "there is no status without the process; the page says that it gets no answer",
-    "ForwarderRestarting": "a process does not know how often it was started before",
+    "ForwarderDown critical": "there is no status without the process; the page says that it gets no answer",
+    "ForwarderAbsent critical": "there is no status without the process; the page says that it gets no answer",
+    "ForwarderRestarting warning": "a process does not know how often it was started before",
 }
 
 
@@ -139,18 +153,17 @@ def test_each_alert_has_a_problem_of_the_status_or_a_reason_for_none() -> None:
 def test_the_status_is_not_green_while_an_alert_fires(name: str) -> None:
     shown = SHOWN[name]
     found = [problem.runbook for problem in problems(status(shown), samples(shown))]
-    assert found == [shown.section or name]
+    assert found == [each for each in (shown.section or name.split(maxsplit=1)[0], shown.also) if each]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_a_problem_is_as_severe_as_its_alert(name: str) -> None:
+    assert problems(status(SHOWN[name]), samples(SHOWN[name]))[0].level is LEVELS[name.split()[1]]
 
 
 @pytest.mark.parametrize("name", SHOWN)
 def test_a_problem_goes_away_by_itself_when_the_alert_ends(name: str) -> None:
     assert problems(status(Shown()), samples(SHOWN[name], sound_minutes=7 * 60)) == []
-
-
-@pytest.mark.parametrize("name", ["ForwarderHookDown"])
-def test_a_critical_alert_has_a_critical_problem(name: str) -> None:
-    late = Shown(org={**SHOWN[name].org, "log": ORG["log"] | {"complete_up_to_seconds_ago": 901.0}})
-    assert problems(status(late), samples(late))[0].level is Level.CRITICAL
 
 
 # --- the limits of the problems are those of the alerts
@@ -216,6 +229,7 @@ def test_a_problem_needs_the_same_time_as_its_alert(name: str, expected: set[flo
         ("ForwarderReconcileBehind", f"> {current.BEHIND:g}"),
         ("ForwarderClockSkew", f"> {current.CLOCK_SKEW:g}"),
         ("ForwarderSinkBehind", f"> {current.SINK_BEHIND:g}\n"),
+        ("ForwarderSinkDown", f"> {current.SINK_DOWN:g}\n"),
         ("ForwarderOktaApiFailing", f'code=~"{recent.FAILURES}"'),
         ("ForwarderOktaApiFailing", f'code=~"{recent.SUCCESSES}"'),
         ("ForwarderOktaRateLimited", 'code="429"'),

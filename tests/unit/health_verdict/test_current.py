@@ -168,7 +168,7 @@ def test_a_disk_that_is_nearly_full_is_a_problem_before_events_are_refused(free:
 
 def test_waiting_events_that_fill_the_store_are_a_problem_before_events_are_refused() -> None:
     (problem,) = verdict(store_waiting_bytes=810, store_max_bytes=1000)
-    assert (problem.level, problem.runbook) == (Level.WARNING, "ForwarderStoreFilling")
+    assert (problem.level, problem.runbook) == (Level.CRITICAL, "ForwarderStoreFilling")
     assert problem.text == "events that wait for a sink fill 81 % of the store"
     assert verdict(store_waiting_bytes=800, store_max_bytes=1000) == []
 
@@ -190,7 +190,7 @@ def test_refused_events_are_fetched_by_hand_only_where_polling_does_not_fetch_th
 
 def test_a_sink_that_does_not_deliver_is_named_with_its_error() -> None:
     (problem,) = verdict(sink={"state": "paused", "last_error": "401: set `api_key`"})
-    assert (problem.level, problem.hint) == (Level.WARNING, "401: set `api_key`")
+    assert (problem.level, problem.hint) == (Level.CRITICAL, "401: set `api_key`")
 
 
 def test_a_sink_that_delivers_to_the_wrong_place_is_named_with_what_to_do() -> None:
@@ -278,7 +278,7 @@ def test_a_refused_reload_is_a_problem_and_never_hides_another() -> None:
     assert summary(found, {}).text == "The changed configuration is not in force."
     both = verdict(sink={"state": "paused", "last_error": "HTTP 403"}, reload_failed_reason=reason)
     assert [each.runbook for each in both] == ["ForwarderSinkPaused", "ForwarderConfigReloadFailed"]
-    assert summary(both, {}).text == "Events are late or incomplete."
+    assert summary(both, {}).text == "Events wait in the store, because a sink does not take them."
 
 
 def test_events_that_the_rules_passed_over_are_a_problem_for_an_hour() -> None:
@@ -339,10 +339,11 @@ def test_a_pause_is_a_problem_until_it_ends(text: str) -> None:
 
 def test_the_whole_says_what_is_wrong_with_events_and_with_reactions() -> None:
     waits = REACTIONS | {"waiting_approvals": 1}
-    late = verdict(sink={"state": "paused", "last_error": "HTTP 403"}, reactions=waits)
+    late = verdict(sink={"state": "retrying", "last_error": "HTTP 503"}, reactions=waits)
     assert summary(late, {}).text == "Events are late or incomplete. Reactions need a human."
     overdue = verdict(sink={"state": "paused", "last_error": "x"}, reactions=waits | {"overdue_undos": 1})
-    assert summary(overdue, {}) == Verdict("critical", "Events are late or incomplete. Reactions need a human.")
+    text = "Events wait in the store, because a sink does not take them. Reactions need a human."
+    assert summary(overdue, {}) == Verdict("critical", text)
     lost = verdict(ready=False, not_ready_reason="full", reactions=waits)
     assert summary(lost, {}).text == "Events are lost, or may be lost. Reactions need a human."
 
