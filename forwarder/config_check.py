@@ -8,11 +8,10 @@ import difflib
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from forwarder import tls
+from forwarder.certificate_check import expired_certificates, expiring_certificates, refused_certificates
 from forwarder.config.file import unread_variables
 from forwarder.config.hosts import Listen, is_loopback, is_public
 from forwarder.config.problems import with_variable
@@ -30,14 +29,9 @@ from forwarder.safe_files import can_create_in, cannot_read, cannot_write
 from forwarder.secret_check import chosen_secret_warnings, readable_secrets
 from forwarder.settings import Settings
 from forwarder.sink_check import heartbeat_warnings, sink_warnings
-from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.paths import lock_path, place_problem
 from forwarder.sinks.file.settings import FileSinkSettings
-from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.store.interface import check_path
-
-SOON = timedelta(days=14)
-"""A certificate or a key that expires within this time should be renewed now."""
 
 _OKTA_WAITS = 3.0  # seconds
 _RELATIVE = "is relative to the folder in which each command is started; write an absolute path"
@@ -117,40 +111,6 @@ def _listen_problems(key: str, listen: Listen) -> Iterator[str]:
         )
 
 
-def _certificate_files(settings: Settings) -> Iterator[tuple[str, Path]]:
-    """Yield (key, file) of each certificate that the settings name: certificates of servers, clients and CAs."""
-    yield from ((f"{path}.cert", served.cert) for path, served in settings.tls_listeners())
-    for name, sink in settings.sinks.items():
-        if isinstance(sink, OtlpSinkSettings) and sink.cert_file:
-            yield f"sinks.{name}.cert_file", sink.cert_file
-        if isinstance(sink, OtlpSinkSettings | ElasticsearchSinkSettings) and sink.ca_file:
-            yield f"sinks.{name}.ca_file", sink.ca_file
-    yield from settings.reactions.certificates()
-
-
-def certificates(settings: Settings) -> Iterator[tuple[str, Path, tls.Certificate]]:
-    """Yield (key, file, certificate) for each readable certificate that the settings name."""
-    for key, path in _certificate_files(settings):
-        if certificate := tls.read(path, authorities=key.endswith("ca_file")):
-            yield key, path, certificate
-
-
-def _expired(settings: Settings) -> Iterator[str]:
-    now = datetime.now(UTC)
-    for key, path, (_, begin, end) in certificates(settings):
-        if end <= now:
-            yield f"{key}: the certificate in {path} has expired on {end:%Y-%m-%d}; renew it"
-        elif begin > now:
-            yield f"{key}: the certificate in {path} is not valid before {begin:%Y-%m-%d %H:%M} UTC; check the clock, or renew it"
-
-
-def _expires_soon(settings: Settings) -> Iterator[str]:
-    now = datetime.now(UTC)
-    for key, path, (_, _, end) in certificates(settings):
-        if now < end < now + SOON:
-            yield f"{key}: the certificate in {path} expires on {end:%Y-%m-%d %H:%M} UTC; renew it"
-
-
 def _environment_warnings(_: Settings) -> Iterator[str]:
     for name in unread_variables():
         yield (
@@ -201,11 +161,6 @@ def _relative_files(settings: Settings) -> Iterator[str]:
 
 
 def _listener_warnings(settings: Settings) -> Iterator[str]:
-    if settings.receiver.tls and (issuer := tls.missing_chain(settings.receiver.tls.cert)):
-        yield (
-            f"receiver.tls.cert: the file lacks the certificate of the issuer ({issuer}), so Okta refuses the "
-            "connection unless the issuer is a root CA; append the intermediate certificates to the file"
-        )
     if settings.receiver.commit_timeout >= _OKTA_WAITS:
         yield "receiver.commit_timeout: Okta waits only 3 s for an answer; set 2s"
     if settings.receiver.body_timeout < _OKTA_WAITS:
@@ -298,7 +253,7 @@ FATAL: Mapping[str, Finder] = {
 }
 """The checks for problems with which the forwarder does not start, by the ids that `doctor` shows."""
 
-PASSING: Mapping[str, Finder] = {"file.rights": _file_rights_problems, "certificate.expiry": _expired}
+PASSING: Mapping[str, Finder] = {"file.rights": _file_rights_problems, "certificate.expiry": expired_certificates}
 """The checks for problems that may also arise while the forwarder runs, such as a disk that is not mounted, or a
 certificate that has expired. The forwarder logs such a problem and starts. Only the part with the problem waits; all
 other parts work."""
@@ -309,7 +264,8 @@ PROBLEMS: Mapping[str, Finder] = {**FATAL, **PASSING}
 WARNINGS: Mapping[str, Finder] = {
     "store.path": _relative_store,
     "file.path": _relative_files,
-    "certificate.expiry": _expires_soon,
+    "certificate.expiry": expiring_certificates,
+    "certificate.accepted": refused_certificates,
     "environment.unread": _environment_warnings,
     "secret.strength": chosen_secret_warnings,
     "secret.rights": readable_secrets,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from forwarder import tls
-from forwarder.config_check import certificates
+from forwarder.certificate_check import certificates
 from forwarder.core.time import SECOND, Micros
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.metrics import Metrics

@@ -3,8 +3,11 @@
 import re
 import ssl
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from importlib import import_module
+from ipaddress import ip_address
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,7 +94,61 @@ def missing_chain(path: Path) -> str:
     found = _certificates(path)
     if len(found) != 1 or found[0].issuer == found[0].subject:
         return ""
-    return str(found[0].issuer.rfc4514_string())
+    return _name(found[0].issuer)
+
+
+def is_self_signed(path: Path) -> bool:
+    """Whether the first certificate of the PEM file `path` is its own issuer."""
+    return any(each.issuer == each.subject for each in _certificates(path)[:1])
+
+
+def chain_problems(path: Path, now: datetime) -> Iterator[str]:
+    """Yield what is wrong with the certificates that follow the first one in the PEM file `path`, and what to do."""
+    found = _certificates(path)
+    for number, (issued, issuer) in enumerate(pairwise(found), start=2):
+        if issued.issuer != issuer.subject:
+            yield (
+                f"certificate {number} in {path} is not the issuer of the one before it ({_name(issued.issuer)}), so "
+                "some clients refuse the connection; write the chain in order: the certificate, its issuer, the "
+                "issuer of that"
+            )
+            return
+    for number, each in enumerate(found[1:], start=2):
+        if each.not_valid_after_utc <= now:
+            yield (
+                f"certificate {number} in {path} ({_name(each.subject)}) has expired on {each.not_valid_after_utc:%Y-%m-%d}, "
+                "so clients may refuse the connection; append the current certificate of this issuer in its place"
+            )
+
+
+def names(path: Path) -> list[str]:
+    """Return the host names and IP addresses for which the first certificate of the PEM file `path` is valid.
+
+    A certificate without such names is valid for its common name. The list is empty if no certificate can be read.
+    """
+    x509 = import_module("cryptography.x509")
+    for each in _certificates(path)[:1]:
+        try:
+            listed = each.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            found = [*listed.get_values_for_type(x509.DNSName), *listed.get_values_for_type(x509.IPAddress)]
+        except (x509.ExtensionNotFound, ValueError):
+            found = [each.value for each in each.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
+        return [str(name).lower() for name in found]
+    return []
+
+
+def covers(name: str, host: str) -> bool:
+    """Whether a certificate for `name`, such as `*.example.com`, is valid for `host`. Both are in lower case."""
+    with suppress(ValueError):
+        return ip_address(host) == ip_address(name)
+    with suppress(UnicodeError):
+        host = host.encode("idna").decode()
+    host = host.removesuffix(".")
+    return host == name or (name.startswith("*.") and host.partition(".")[2] == name[2:])
+
+
+def _name(name: Any) -> str:
+    return str(name.rfc4514_string())
 
 
 def _certificates(path: Path) -> list[Any]:

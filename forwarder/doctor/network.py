@@ -9,7 +9,7 @@ from importlib import import_module
 
 import msgspec
 
-from forwarder.config_check import SOON
+from forwarder.certificate_check import SOON
 from forwarder.connection_errors import INSPECTED, http_client, why_unreachable
 from forwarder.doctor.check import Finding, fail, ok, warn
 from forwarder.response_bodies import read_start

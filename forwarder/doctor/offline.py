@@ -79,6 +79,12 @@ CHECKS = (
         "ForwarderCertificateExpiring",
     ),
     _offline(
+        "certificate.accepted",
+        "whether clients accept the certificates of the listeners and sinks: their names and their chains",
+        "no certificate was found that clients would refuse",
+        "Hook address",
+    ),
+    _offline(
         "environment.unread",
         "environment variables that look like keys of the configuration",
         "every FORWARDER_ variable is read",
