@@ -11,6 +11,7 @@ from pathlib import Path
 
 from forwarder.system_limits import FEW_FILES, MORE_FILES, free_files
 
+_NO_FILE = "it is a FIFO, a device or a socket"
 _LINK = "it is a link to another file, or not a regular file; remove it"
 DISK_ERRORS = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)
 """The `errno` values that a broken disk or file system causes."""
@@ -37,11 +38,16 @@ def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
 
     Raises:
         OSError: the file cannot be read, is too large, or is a FIFO or a device, whose content may never come or never
-            end. The field `strerror` says why.
+            end, or a socket. The field `strerror` says why.
         ValueError: `path` has a character that no path can have.
     """
     # Without O_NONBLOCK, opening a FIFO waits for a writer.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket, or the terminal of a process that has none
+            raise OSError(errno.ENXIO, _NO_FILE) from None
+        raise
     try:
         mode = os.fstat(descriptor).st_mode
         if stat.S_ISDIR(mode):
@@ -49,7 +55,7 @@ def read_small(path: Path, max_bytes: int = _SMALL) -> bytes:
         with open(descriptor, "rb", closefd=False) as file:
             content = file.read(max_bytes + 1) if stat.S_ISREG(mode) else None
         if content is None:  # also if a file of the kernel, such as /proc/kmsg, has no content yet
-            raise OSError(errno.EINVAL, "it is a FIFO or a device; copy its content into a file")
+            raise OSError(errno.ENXIO, _NO_FILE)
     finally:
         os.close(descriptor)
     if len(content) > max_bytes:
@@ -71,6 +77,8 @@ def cannot_read(error: OSError, denied: str = "let the forwarder's user read it"
         hint = CHECK_DISK
     elif error.errno in (errno.EMFILE, errno.ENFILE):
         hint = MORE_FILES
+    elif error.errno == errno.ENXIO:
+        hint = "copy its content into a regular file, and name that file"
     return f"{error.strerror}; {hint}"
 
 

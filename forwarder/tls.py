@@ -1,6 +1,6 @@
 """Makes the TLS context of a client, checks PEM files, and reads certificates."""
 
-import re
+import errno
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,7 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from forwarder.safe_files import read_small
+from forwarder.pem import wrong_kind
+from forwarder.safe_files import cannot_read, read_small
 
 _TOO_WEAK = "has a certificate with a key or a signature that OpenSSL refuses as too weak"
 
@@ -23,11 +24,11 @@ def file_problems(
     `ca_file`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if ca_file and (problem := _problem(context, ca_file)):
-        yield "ca_file", f"{problem}; give a PEM file with certificates"
+        yield "ca_file", problem
     if not cert_file:
         return
     if problem := _problem(context, cert_file):
-        yield "cert_file", f"{problem}; give a PEM file with a certificate"
+        yield "cert_file", problem
     elif key_file and (problem := _problem(context, cert_file, key_file)):
         if problem == _TOO_WEAK:
             yield "cert_file", f"{cert_file} {_TOO_WEAK}; make one with RSA of 2048 bits, or with ECDSA"
@@ -41,7 +42,7 @@ def file_problems(
                 ),
             )
             return
-        yield "key_file", f"{problem}; give the private key of `cert_file` as an unencrypted PEM file"
+        yield "key_file", problem
 
 
 def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
@@ -49,10 +50,10 @@ def client_context(ca_file: Path | None = None) -> ssl.SSLContext:
     if `ca_file` is None.
 
     Raises:
-        OSError: the file cannot be used. An ssl.SSLError is an OSError too.
+        OSError: the file cannot be used. The field `strerror` says why, and what to do.
     """
-    if ca_file:
-        read_small(ca_file)  # OpenSSL would wait for the content of a FIFO
+    if ca_file and (problem := _problem(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file)):
+        raise OSError(errno.EINVAL, problem)
     return ssl.create_default_context(cafile=ca_file)
 
 
@@ -170,25 +171,11 @@ def _key_fits_later(cert_file: Path, key_file: Path) -> bool:
     return any(each.public_key() == public for each in _certificates(cert_file)[1:])
 
 
-def _why(content: bytes, *, is_key: bool) -> str:
-    """Return why OpenSSL cannot use a file with this `content`, as the end of a sentence; empty if the reason is not
-    known."""
-    kinds = {match[1] for match in re.finditer(rb"-----BEGIN ([A-Z0-9 ]+)-----", content)}
-    if not kinds:
-        return ": it is not PEM" if content.strip() else ": it is empty"
-    if is_key and (b"ENCRYPTED PRIVATE KEY" in kinds or b"Proc-Type: 4,ENCRYPTED" in content):
-        return ": the key has a password, which `openssl pkey -in KEY -out NEW` removes"
-    if is_key and b"OPENSSH PRIVATE KEY" in kinds:
-        return ": it is a key for SSH"
-    wanted = b"PRIVATE KEY" if is_key else b"CERTIFICATE"
-    if not any(kind.endswith(wanted) for kind in kinds):
-        return f": it contains {min(kinds).decode()}, and no {wanted.decode()}"
-    return ": it does not belong to the certificate" if is_key else ""
-
-
 def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = None) -> str | None:
+    """Return why OpenSSL cannot use `certificates`, or `key` if it is given, and what to do; None if it can."""
+    path = key or certificates
     try:
-        content = read_small(key or certificates)  # OpenSSL would wait for the content of a FIFO
+        content = read_small(path)  # OpenSSL would wait for the content of a FIFO
         if key:
             # Without a password, OpenSSL would ask for one on the terminal and hang there.
             context.load_cert_chain(certificates, key, password=lambda: "")
@@ -197,9 +184,13 @@ def _problem(context: ssl.SSLContext, certificates: Path, key: Path | None = Non
     except ssl.SSLError as error:  # its text is for programmers, as in "[X509] PEM lib (_ssl.c:4149)"
         if key and str(error.reason).endswith(("_TOO_SMALL", "_TOO_WEAK")):
             return _TOO_WEAK
-        return f"{key or certificates} cannot be used{_why(content, is_key=key is not None)}"
+        if wrong := wrong_kind(content.decode("ascii", "replace"), "PRIVATE KEY" if key else "CERTIFICATE"):
+            return f"{path} {wrong}"
+        if key:
+            return f"{path} does not belong to the certificate, or is damaged; write the private key of `cert_file`"
+        return f"{path} cannot be used, because a certificate in it is damaged; copy the file once more"
     except FileNotFoundError:
-        return f"there is no file {key or certificates}"
+        return f"there is no file {path}; create it, or correct the path"
     except OSError as error:
-        return f"{key or certificates} cannot be read: {error.strerror}"
+        return f"{path} cannot be read: {cannot_read(error)}"
     return None

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, EnvSettingsSource
 
 from forwarder.core.errors import SettingsError
-from forwarder.safe_files import read_small
+from forwarder.safe_files import cannot_read, read_small
 
 ENV_PREFIX = "FORWARDER__"
 SOURCES = frozenset({"env", "file"})
@@ -80,10 +80,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         tree = yaml.load(read_small(path).decode("utf-8-sig"), _Loader)  # noqa: S506  # `_Loader` is a SafeLoader
     except OSError as error:
-        hint = "name another file with --config or FORWARDER_CONFIG"
+        other = "or name another file with --config or FORWARDER_CONFIG"
         if isinstance(error, FileNotFoundError):
-            hint += ", or write a first one with `forwarder init`"
-        raise SettingsError([f"{path}: cannot be read: {error.strerror}; {hint}"]) from None
+            other += ", or write a first one with `forwarder init`"
+        raise SettingsError([f"{path}: cannot be read: {cannot_read(error)}, {other}"]) from None
     except RecursionError:
         raise SettingsError([f"{path}: is nested too deeply"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -5,19 +5,12 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from forwarder import pem
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 
 _SHORTEST = 2048
-_OTHER_TEXTS = {
-    r"-----BEGIN ENCRYPTED|(?s:.*)Proc-Type: 4,ENCRYPTED": "has a password; write the key without one: openssl pkey -in KEY -out "
-    "NEW",
-    r"-----BEGIN [A-Z ]+-----\\": r"has `\n` in place of line breaks; keep the line breaks, as with {file: path}",
-    "-----BEGIN OPENSSH": "is a key in the format of OpenSSH; convert a copy of it: ssh-keygen -p -m PEM -N '' -f COPY",
-    "-----BEGIN CERTIFICATE": "is a certificate; write the private key that belongs to it",
-    r'\{\s*"keys"\s*:': "is a set of keys (JWKS); write only one key, an item of `keys`",
-}
-"""What is wrong with a text and what to do, by a regular expression for the beginning of the text."""
 
 
 def private_rsa_key(text: str, make: str) -> "RSAPrivateKey":
@@ -30,7 +23,7 @@ def private_rsa_key(text: str, make: str) -> "RSAPrivateKey":
     """
     private, _ = rsa_key(text, make)
     if private is None:
-        raise ValueError(f"is a public key; write the private key of the same pair, or {make}")
+        raise ValueError(f"{pem.PUBLIC}, or {make}")
     return private
 
 
@@ -48,11 +41,13 @@ def rsa_key(text: str, make: str) -> "tuple[RSAPrivateKey | None, RSAPublicKey]"
     """
     # Imported only where keys are configured.
     rsa = import_module("cryptography.hazmat.primitives.asymmetric.rsa")
-    for beginning, problem in _OTHER_TEXTS.items():
-        if re.match(beginning, text.lstrip()):
-            raise ValueError(problem)
+    is_jwk = text.lstrip().startswith("{")
+    if re.match(r'\{\s*"keys"\s*:', text.lstrip()):
+        raise ValueError("is a set of keys (JWKS); write only one key, an item of `keys`")
+    if "-----BEGIN" in text and "PUBLIC KEY" not in text and (wrong := pem.wrong_kind(text, "PRIVATE KEY")):
+        raise ValueError(wrong)
     try:
-        key = _jwk(text) if text.lstrip().startswith("{") else _pem(text)
+        key = _jwk(text) if is_jwk else _pem(text)
     except Exception:  # noqa: BLE001  # two libraries read the key, each with its own errors; some show the key
         raise ValueError(
             f"is not a readable key in PEM or JWK format; write the whole content of the key file, or {make}"
@@ -71,8 +66,8 @@ def _jwk(text: str) -> Any:
 
 
 def _pem(text: str) -> Any:
-    pem = import_module("cryptography.hazmat.primitives.serialization")
+    keys = import_module("cryptography.hazmat.primitives.serialization")
     data = text.strip().encode()
     if b"PUBLIC KEY" in data.partition(b"\n")[0]:
-        return pem.load_pem_public_key(data)
-    return pem.load_pem_private_key(data, password=None)
+        return keys.load_pem_public_key(data)
+    return keys.load_pem_private_key(data, password=None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.rule import UnreadableRule
-from forwarder.safe_files import read_small
+from forwarder.safe_files import cannot_read, read_small
 
 MAX_BYTES = 64 << 20
 
@@ -74,8 +74,10 @@ def read_text(path: Path) -> tuple[str, str]:
     """
     try:
         return _decoded(read_small(path, MAX_BYTES))
-    except (OSError, ValueError) as error:
-        raise RuleFileError(getattr(error, "strerror", None) or str(error)) from None
+    except OSError as error:
+        raise RuleFileError(cannot_read(error, "let this user read it")) from None
+    except ValueError as error:
+        raise RuleFileError(str(error)) from None
 
 
 def _decoded(contents: bytes) -> tuple[str, str]:

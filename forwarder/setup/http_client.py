@@ -63,10 +63,8 @@ class ServerClient:
         """
         try:
             trusted = tls.client_context(settings.ca_file)
-        except OSError as error:  # an ssl.SSLError is an OSError too
-            raise SetupError(
-                f"the certificates in {settings.ca_file} cannot be used: {error.strerror or error}"
-            ) from error
+        except OSError as error:
+            raise SetupError(str(error.strerror)) from error
         self._url = settings.url
         self._timeout = timeout
         self._client = httpx.Client(

@@ -1,6 +1,7 @@
 """Which certificate files can be used, and that the configuration names those that cannot."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -29,17 +30,25 @@ def test_each_file_that_cannot_be_used_is_named(certificate: Certificate, tmp_pa
     locked = make_certificate(tmp_path, "locked", "-passout", "pass:secret")
     absent, fifo = tmp_path / "absent", tmp_path / "fifo"
     os.mkfifo(fifo)
+    made_socket = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(made_socket))
     for arguments, key, problem in (
         ((absent,), "ca_file", f"there is no file {absent}"),
         ((tmp_path,), "ca_file", f"{tmp_path} cannot be "),
-        ((fifo,), "ca_file", f"{fifo} cannot be read: it is a FIFO or a device"),
-        ((None, fifo, other.key), "cert_file", f"{fifo} cannot be read: it is a FIFO or a device"),
-        ((None, other.cert, fifo), "key_file", f"{fifo} cannot be read: it is a FIFO or a device"),
-        ((certificate.key,), "ca_file", f"{certificate.key} cannot be used"),
+        ((fifo,), "ca_file", f"{fifo} cannot be read: it is a FIFO, a device or a socket"),
+        ((None, fifo, other.key), "cert_file", f"{fifo} cannot be read: it is a FIFO, a device or a socket"),
+        ((None, other.cert, fifo), "key_file", f"{fifo} cannot be read: it is a FIFO, a device or a socket"),
+        (
+            (made_socket,),
+            "ca_file",
+            f"{made_socket} cannot be read: it is a FIFO, a device or a socket; copy its content",
+        ),
+        ((certificate.key,), "ca_file", f"{certificate.key} contains PRIVATE KEY, and no CERTIFICATE"),
         ((None, absent, other.key), "cert_file", f"there is no file {absent}"),
         ((None, other.cert, absent), "key_file", f"there is no file {absent}"),
-        ((None, certificate.cert, other.key), "key_file", f"{other.key} cannot be used"),
-        ((None, locked.cert, locked.key), "key_file", f"{locked.key} cannot be used"),
+        ((None, certificate.cert, other.key), "key_file", f"{other.key} does not belong to the certificate"),
+        ((None, locked.cert, locked.key), "key_file", f"{locked.key} has a password"),
     ):
         ((named, text),) = file_problems(*arguments)
         assert (named, text.startswith(problem)) == (key, True), text

@@ -204,9 +204,8 @@ def _trusted(ca_file: Path | None, key: str) -> ssl.SSLContext:
         return _system()
     try:
         return tls.client_context(ca_file)
-    except OSError as error:  # ssl.SSLError is one
-        problem = f"{key.rpartition('.')[0]}.ca_file: {ca_file} cannot be used: {error.strerror or error}"
-        raise SettingsError([f"{problem}; give a PEM file with certificates"]) from None
+    except OSError as error:
+        raise SettingsError([f"{key.rpartition('.')[0]}.ca_file: {error.strerror}"]) from None
 
 
 @cache

@@ -122,17 +122,17 @@ MISTAKES = {
     "all IPv6 addresses as a range": (API, zone("ips: ['::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff']"), "orgs.acme.zones.z.ips[0]: '::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff' contains every address"),
     "a category in small letters": (API, zone("services: [tor]"), "orgs.acme.zones.z.services[0]: 'tor' is not a category of IP services; write it in capitals"),
     "a hook by plain http": ("https://hooks.acme", "http://hooks.acme", "orgs.acme.hook.uri: must begin with https://"),
-    "text for a certificate": (RECEIVER, tls("text", "key.pem"), "receiver.tls.cert: HERE/text cannot be used"),
-    "another one's key": (RECEIVER, tls("cert.pem", "soon.key"), "receiver.tls.key: HERE/soon.key cannot be used: it does not belong to the certificate"),
+    "text for a certificate": (RECEIVER, tls("text", "key.pem"), "receiver.tls.cert: HERE/text is not PEM; write the certificate in PEM"),
+    "another one's key": (RECEIVER, tls("cert.pem", "soon.key"), "receiver.tls.key: HERE/soon.key does not belong to the certificate"),
     "certificate and key exchanged": (RECEIVER, tls("key.pem", "cert.pem"), "receiver.tls.cert: "),
-    "an encrypted key": (RECEIVER, tls("cert.pem", "locked.key"), "receiver.tls.key: HERE/locked.key cannot be used: the key has a password"),
+    "an encrypted key": (RECEIVER, tls("cert.pem", "locked.key"), "receiver.tls.key: HERE/locked.key has a password; write the key without one"),
     "an expired certificate": (RECEIVER, tls("old.pem", "old.key"), "receiver.tls.cert: the certificate in HERE/old.pem has expired"),
     "folders for files": (RECEIVER, tls("rules", "rules"), "receiver.tls.cert: HERE/rules cannot be read"),
     "no path": (RECEIVER, f"{RECEIVER}, tls: {{cert: '', key: ''}}", "receiver.tls.cert: is not a path"),
     "a path with NUL": (RECEIVER, f'{RECEIVER}, tls: {{cert: "a\\0", key: b}}', "receiver.tls.cert: is not a path"),
     "a home folder": (STORE, "~/forwarder.db", "store.path: the forwarder does not replace `~`"),
-    "text for a CA": (KEY, f"{KEY}, ca_file: HERE/text", "sinks.siem.ca_file: HERE/text cannot be used"),
-    "an empty CA": (KEY, f"{KEY}, ca_file: HERE/empty", "sinks.siem.ca_file: HERE/empty cannot be used"),
+    "text for a CA": (KEY, f"{KEY}, ca_file: HERE/text", "sinks.siem.ca_file: HERE/text is not PEM"),
+    "an empty CA": (KEY, f"{KEY}, ca_file: HERE/empty", "sinks.siem.ca_file: HERE/empty is empty"),
     "an expired CA": (KEY, f"{KEY}, ca_file: HERE/old.pem", "sinks.siem.ca_file: the certificate in HERE/old.pem has expired"),
     "a key for a CA": (KEY, f"{KEY}, ca_file: HERE/key.pem", "sinks.siem.ca_file: "),
     "a client certificate alone": (OTLP, "https://c:4318, cert_file: HERE/cert.pem", "sinks.traces: set both `cert_file` and `key_file`, or neither"),
@@ -271,9 +271,9 @@ MISTAKES = {
     "a client id as key id": (TOKEN, "{client_id: 0oa1, key_id: 0oa1, private_key: {file: HERE/key.pem}}", "orgs.acme.api.key_id: is the client id"),
     "an access token as API token": (TOKEN, "{token: eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2ln}", "orgs.acme.api.token: is an access token of OAuth"),
     "a chain before its certificate": (RECEIVER, tls("reversed.pem", "key.pem"), "receiver.tls.cert: HERE/reversed.pem begins with another certificate than that of `key`"),
-    "a certificate in DER": (RECEIVER, tls("cert.der", "key.pem"), "receiver.tls.cert: HERE/cert.der cannot be used: it is not PEM"),
-    "a certificate for its key": (RECEIVER, tls("cert.pem", "cert.pem"), "receiver.tls.key: HERE/cert.pem cannot be used: it contains CERTIFICATE, and no PRIVATE KEY"),
-    "a key of SSH": (RECEIVER, tls("cert.pem", "ssh.key"), "receiver.tls.key: HERE/ssh.key cannot be used: it is a key for SSH"),
+    "a certificate in DER": (RECEIVER, tls("cert.der", "key.pem"), "receiver.tls.cert: HERE/cert.der is not PEM"),
+    "a certificate for its key": (RECEIVER, tls("cert.pem", "cert.pem"), "receiver.tls.key: HERE/cert.pem is a certificate; write the private key"),
+    "a key of SSH": (RECEIVER, tls("cert.pem", "ssh.key"), "receiver.tls.key: HERE/ssh.key is a key in the format of OpenSSH"),
     "a scope with a typo": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.log.read]}", "orgs.acme.api.scopes: unknown scope"),
     "a scope that the hook needs": (TOKEN, "{client_id: x, private_key: {file: HERE/key.pem}, scopes: [okta.logs.read]}", "orgs.acme.api.scopes: lacks okta.eventHooks.read"),
     "an address below that of an org": (URL, "https://acme.okta.com.okta.com", "orgs.acme.url: is not the URL of an org"),
@@ -617,6 +617,20 @@ def test_no_problem_shows_what_may_be_a_secret(here: Path, case: str) -> None:
     assert done.exit_code == 2, done.output
     assert secret not in done.output
     assert "1234567" not in done.output
+
+
+@pytest.mark.parametrize("key", ["locked.key", "cert.pem", "ssh.key", "public.pem"])
+def test_a_wrong_key_has_one_text_wherever_a_private_key_belongs(here: Path, key: str) -> None:
+    uses = {
+        "receiver.tls.key": (RECEIVER, tls("cert.pem", key)),
+        "sinks.traces.key_file": (OTLP, f"https://c:4318, cert_file: HERE/cert.pem, key_file: HERE/{key}"),
+        "orgs.acme.api.private_key": (TOKEN, f"{{client_id: x, private_key: {{file: HERE/{key}}}}}"),
+    }
+    texts = set()
+    for place, change in uses.items():
+        (line,) = (line for line in check(here, changed(*change)).output.splitlines() if place in line)
+        texts.add(line.partition(f"{place}: ")[2].removeprefix(f"{here / key} ").partition(", or create one")[0])
+    assert len(texts) == 1, texts
 
 
 def test_the_output_is_no_archive_when_it_is_a_pipe(here: Path) -> None:

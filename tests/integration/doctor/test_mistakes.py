@@ -110,7 +110,7 @@ MISTAKES: dict[str, Callable[[World], Mistake]] = {
     "a folder for a file": lambda w: sink({"kind": "file", "path": str(w.folder)}, "file.path", "is not a file", "name the file"),
     "something else in the store's place": lambda w: section("store", {"path": written(w, "text", "hello" * 50, 0o600)["file"]}, "store.path", "is not a store", "move it away"),
     "an expired certificate": lambda w: section("receiver", {"tls": {key: str(path) for key, path in make_expired_certificate(w.folder)._asdict().items()}}, "certificate.expiry", "has expired", "renew it"),
-    "another one's key": lambda w: section("receiver", {"tls": {"cert": str(w.certificate.cert), "key": str(make_expired_certificate(w.folder).key)}}, "config.valid", "cannot be used", "private key"),
+    "another one's key": lambda w: section("receiver", {"tls": {"cert": str(w.certificate.cert), "key": str(make_expired_certificate(w.folder).key)}}, "config.valid", "does not belong to the certificate", "private key"),
     "plain http for all": lambda w: section("receiver", {"listen": "0.0.0.0:0"}, "listener.exposure", "plain HTTP", "receiver.tls", "warn"),
     "an address of another machine": lambda w: section("ops", {"listen": "192.0.2.1:9464"}, "listener.address", "not an address of this machine", "0.0.0.0"),
     "another path in Okta": lambda w: org("hook.path", "its path differs", "forwarder hooks sync", "warn", **hook(uri="https://hooks.example.com/okta/event")),

@@ -374,7 +374,7 @@ def test_a_ca_file_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     done = run("https://127.0.0.1:1", "--ca-file", tmp_path / "ca.pem")
     assert done.exit_code == 1
-    assert "ca.pem cannot be used" in done.output
+    assert "ca.pem is not PEM; write the certificate in PEM" in done.output
 
 
 # --- what is shipped

@@ -35,5 +35,5 @@ def test_a_ca_file_that_became_unusable_stops_the_sink_and_is_named(kind: str, t
     path = tmp_path / "ca.pem"
     path.touch()
     chosen = settings(kind, tmp_path).model_copy(update={"ca_file": path})
-    with pytest.raises(SinkError, match=f"sinks.siem.ca_file: {path} cannot be used"):
+    with pytest.raises(SinkError, match=f"sinks.siem.ca_file: {path} is empty; write the certificate in PEM"):
         registry.build("siem", chosen, ManualClock())

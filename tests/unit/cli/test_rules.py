@@ -93,7 +93,7 @@ def test_problems_are_in_the_json_too(tmp_path: Path) -> None:
     result = run(tmp_path / "none.json", "--json")
     assert result.exit_code == 2
     assert json.loads(result.stdout)["problems"] == [
-        {"place": str(tmp_path / "none.json"), "text": "No such file or directory"}
+        {"place": str(tmp_path / "none.json"), "text": "No such file or directory; create it, or correct the path"}
     ]
 
 

@@ -60,7 +60,7 @@ def test_a_secret_of_a_file_follows_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    ("file", "problem"), [("fifo", "it is a FIFO or a device"), ("/dev/zero", "a device"), ("large", "4 MiB")]
+    ("file", "problem"), [("fifo", "it is a FIFO, a device or a socket"), ("/dev/zero", "a device"), ("large", "4 MiB")]
 )
 def test_a_secret_is_read_only_from_a_small_regular_file(tmp_path: Path, file: str, problem: str) -> None:
     os.mkfifo(tmp_path / "fifo")

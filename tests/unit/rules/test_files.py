@@ -123,7 +123,10 @@ def test_an_unreadable_file_is_a_problem_with_its_place(
 
 def test_a_missing_file_is_a_problem(tmp_path: Path) -> None:
     (_, (problem,)) = read(tmp_path / "none.json")
-    assert (problem.place, problem.text) == (str(tmp_path / "none.json"), "No such file or directory")
+    assert (problem.place, problem.text) == (
+        str(tmp_path / "none.json"),
+        "No such file or directory; create it, or correct the path",
+    )
 
 
 def test_an_unreadable_rule_does_not_affect_the_next_rules(tmp_path: Path) -> None:

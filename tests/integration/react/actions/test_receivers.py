@@ -209,7 +209,9 @@ async def test_only_a_trusted_server_gets_anything(tmp_path: Path) -> None:
 def test_a_broken_ca_file_is_a_problem_of_the_settings(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("broken")
     settings = WebhookSettings(url="https://soc.example", secret="s", ca_file=tmp_path / "ca.pem")
-    with pytest.raises(SettingsError, match=r"^reactions\.webhooks\.soc\.ca_file: .*give a PEM file"):
+    with pytest.raises(
+        SettingsError, match=r"^reactions\.webhooks\.soc\.ca_file: .*ca.pem is not PEM; write the certificate"
+    ):
         Webhooks({"soc": settings}, ManualClock())
 
 
