@@ -20,10 +20,11 @@ from forwarder.rules.conditions.patterns import Pattern, exactly, expression, wi
 from forwarder.rules.conditions.reader import QueryToken, TokenReader
 
 TOKENS = re.compile(
-    r"""(?P<skip>\s+|//[^\n]*|/\*.*?\*/)
+    r"""(?P<skip>\s+|//[^\r\n]*)
+      | (?P<comment>/\*)
       | (?P<text>[?]?\"{3}.*?\"{3,}|[?]?"(?:\\.|[^"\\\n])*"|[?]?'(?:\\.|[^'\\\n])*')
       | (?P<word>[?]?(?:[\w@]+|`[^`]+`)(?:\.(?:\w+|`[^`]+`))*~?)
-      | (?P<mark>==|!=|<=|>=|=~|::|=>|[][()|,;:<>=+\-*%!{}.?~]|/(?!\*))""",
+      | (?P<mark>==|!=|<=|>=|=~|::|=>|[][()|,;:<>=+\-*%!{}.?~/])""",
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPES = {"n": "\n", "r": "\r", "t": "\t"}

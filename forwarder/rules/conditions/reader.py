@@ -2,6 +2,7 @@
 `and`, `or` and `not` join."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -11,6 +12,7 @@ from forwarder.rules.conditions.condition import And, Condition, Not, Or
 
 _MAX_QUERY = 100_000
 """The maximum number of characters of a query. The longest public rules have about 20,000."""
+_BOUND = re.compile(r"/\*|\*/")
 
 
 class QueryToken(msgspec.Struct, frozen=True):
@@ -28,8 +30,8 @@ class QueryToken(msgspec.Struct, frozen=True):
 
 
 def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]) -> list[QueryToken]:
-    """Split a query into tokens. `pattern` has one group for each kind of token: `text`, `word`, `mark`, and `skip` for
-    characters that become no token.
+    """Split a query into tokens. `pattern` has one group for each kind of token: `text`, `word`, `mark`, `skip` for
+    characters that become no token, and `comment` for the start of a comment that ends with `*/`.
 
     Raises:
         RuleFileError: `pattern` does not match, for example because a quote has no end; or the query is too long.
@@ -37,18 +39,41 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
     if len(query) > _MAX_QUERY:
         raise RuleFileError(f"the query has more than {_MAX_QUERY:,} characters")
     found: list[QueryToken] = []
+    ends = [end.start() for end in re.finditer(r"\*/", query)]
     at, line = 0, 1
     while at < len(query):
         piece = pattern.match(query, at)
-        if piece is None or piece.end() == at:
-            what = "the comment has no end:" if query.startswith("/*", at) else "cannot read"
+        kind = (piece and piece.lastgroup) or "skip"
+        after = _end_of_comment(query, at, ends) if kind == "comment" else piece.end() if piece else at
+        if piece is None or after == at:
+            what = "the comment has no end:" if kind == "comment" else "cannot read"
             raise RuleFileError(f"line {line} of the query: {what} {query[at : at + 20]!r}")
-        kind = piece.lastgroup or "skip"
-        if kind != "skip":
+        if kind not in ("skip", "comment"):
             found.append(QueryToken(kind, unquote(piece[0]) if kind == "text" else piece[0], line))
-        line += piece[0].count("\n")
-        at = piece.end()
+        line += query.count("\n", at, after)
+        at = after
     return found
+
+
+def _end_of_comment(query: str, start: int, ends: Sequence[int]) -> int:
+    """Return the index after the comment that begins at `start`; `start` if the comment has no end. `ends` has the
+    index of each `*/` in `query`.
+
+    A comment may contain comments. As in Elasticsearch's grammar, a `/*` inside a comment is only text if the query has
+    too few `*/` after it.
+    """
+    depth, at = 1, start + 2
+    while bound := _BOUND.search(query, at):
+        at = bound.end()
+        if bound[0] == "*/":
+            depth -= 1
+            if not depth:
+                return at
+        elif len(ends) - bisect_left(ends, at) > depth:
+            depth += 1
+        else:
+            at -= 1  # only the slash is text: `/*/` may end the comment
+    return start
 
 
 class TokenReader:

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import pytest
+from antlr4 import InputStream
+from esql_parser.EsqlBaseLexer import EsqlBaseLexer
 
 from forwarder.core.errors import RuleFileError
+from forwarder.rules.conditions import comparisons
+from forwarder.rules.conditions.reader import tokenize
 from forwarder.rules.elastic.eql import read_eql
 from tests.unit.rules.helpers import judge, types, under
 
@@ -92,3 +96,33 @@ def test_a_single_condition_behind_a_comment_is_read(tmp_path: Path) -> None:
 def test_a_comment_without_an_end_is_refused(query: str) -> None:
     with pytest.raises(RuleFileError, match=r"line 1 of the query: the comment has no end: '/\*"):
         read_eql(query)
+
+
+@pytest.mark.parametrize(
+    ("comment", "after"),
+    [
+        ("/* a /* b */ c */", ""),
+        ("/* /* /* */ */ */", ""),
+        ("/* a /* b */ c /* d */ e */", ""),
+        ("/*//* */ */", ""),
+        ("/* a /* b */", ""),  # with too few ends, `/*` in a comment is text
+        ("/* a /* /* b */ c */", ""),
+        ("/* /*/", ""),
+        ("/* /*/*/ */", " */"),
+        ("/* a */", " b */"),
+        ("/* /* a */ */", " */"),
+        ("// note\r", ""),
+    ],
+)
+def test_a_comment_ends_where_elasticsearch_ends_it(comment: str, after: str) -> None:
+    lexer = EsqlBaseLexer(InputStream(f"{comment}{after} where"))
+    assert lexer.nextToken().text == comment
+    assert _texts(f"{comment}{after} where") == _texts(f"{after} where")
+
+
+def _texts(query: str) -> list[str]:
+    return [token.text for token in tokenize(query, comparisons.TOKENS, comparisons.unquoted)]
+
+
+def test_thousands_of_nested_comments_are_read_at_once() -> None:
+    assert _texts("/*" * 20_000 + "*/" * 20_000 + "/**/" * 4_000 + "any") == ["any"]
