@@ -171,6 +171,11 @@ becomes part of this text too.
 `version`, `legacyEventType`, `actor.detailEntry`, postal codes outside the IP chain, and every key that no table of this page names
 (of `client`, `outcome`, `authenticationContext`, `securityContext`, `transaction.detail`, a target, or the event itself) are left
 out, as in Elastic's documents. A file with `format: raw` and the option `preserve_original_event` keep the event as received.
+
+Four keys that Okta added are among them: `securityContext.risk`, `.userBehaviors`, `.ipDetails` and `.botProtection`. Elastic's package has
+no fields for them yet; names for `ipDetails` are [proposed](https://github.com/elastic/integrations/issues/18281). Fields under
+names of our own would have to be renamed later. The level of risk and the behaviors are in the document
+from `debugContext.debugData`, if Okta sends them there too. Rules of the forwarder read all keys of the event.
 """
 
 _ACTIONS = """\

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import UnmappableError
-from forwarder.core.event import Event, Source
+from forwarder.core.event import Event, Source, read_event
 from forwarder.core.time import to_datetime, to_micros
 from forwarder.ecs.document import DocumentOptions, document
 from tests import shared_data
@@ -348,3 +348,13 @@ def test_any_bytes_are_mapped_or_named(body: bytes) -> None:
         return
     assert isinstance(json.loads(body), dict)
     msgspec.json.encode(made)
+
+
+@pytest.mark.parametrize("more", ["", ',"half":"\\ud800"', ',"actor":{"id":5}', ',"large":1e400'])
+@pytest.mark.parametrize("key", ["uuid", "\\u0075uid"])
+def test_of_two_uuids_the_store_and_the_document_take_the_same(key: str, more: str) -> None:
+    head = '"uuid":"first","eventType":"user.session.start","published":"2026-01-01T12:00:00Z"'
+    body = f'{{{head},"{key}":"last"{more}}}'.encode()
+    event = read_event(body, org="acme", source=Source.LOG, received_at=RECEIVED)
+    made = document(event, DocumentOptions())
+    assert {event.uuid, made["event"]["id"], made["okta"]["uuid"]} == {"last"}
