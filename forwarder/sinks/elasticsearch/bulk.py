@@ -147,7 +147,7 @@ def template_warning(response: Any, *, raw: bool) -> str | None:
 
 
 def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
-    result = item.get("create") if isinstance(item, dict) else None
+    result = item.get("create") if isinstance(item, dict) and len(item) == 1 else None
     status = result.get("status") if isinstance(result, dict) else None
     if not isinstance(result, dict) or type(status) is not int:
         return response_verdicts.UNKNOWN, "the response has no status for this event"

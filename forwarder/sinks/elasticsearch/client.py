@@ -1,6 +1,7 @@
 """Creates the client of an Elasticsearch cluster, for the sink and for the command `forwarder setup`."""
 
 import base64
+import json
 import ssl
 from collections.abc import Mapping
 from typing import Any
@@ -29,13 +30,26 @@ class _JsonOrText(elastic_transport.JsonSerializer):
 
     Some proxies send error pages with the content type of JSON. For such a page, the client's own serializer would
     raise an error that hides the status of the response.
+
+    An object that has a key twice becomes None, because it may say two things, such as that an event was stored and
+    that it was not.
     """
 
     def loads(self, data: bytes) -> Any:
         try:
-            return msgspec.json.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            value = msgspec.json.decode(data)
+            # Elasticsearch writes compact JSON, so nearly all of its responses pass this check. It takes a tenth of the
+            # time of `json.loads`.
+            if msgspec.json.encode(value) != data:
+                value = json.loads(data, object_pairs_hook=_unambiguous)
+        except (ValueError, RecursionError):  # MsgspecError and UnicodeDecodeError are ValueErrors
             return data.decode(errors="replace")
+        return value
+
+
+def _unambiguous(pairs: list[tuple[str, Any]]) -> dict[str, Any] | None:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else None
 
 
 def connect(

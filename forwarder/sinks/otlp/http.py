@@ -38,6 +38,8 @@ from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _INCOMPLETE = "it has fewer bytes than `Content-Length` says, or it has neither this header nor a body"
 _OBJECT = (dict, type(None))  # `null` stands for a message without fields
+_SPELLINGS = ({"partialSuccess", "partial_success"}, {"rejectedLogRecords", "rejected_log_records"})
+"""Both spellings of each field that counts. A response with both spellings of one field may say two things."""
 _PROTOBUF = ("application/x-protobuf", "application/protobuf")
 
 
@@ -215,7 +217,10 @@ def _decode(response: requests.Response, content: bytes | None) -> ExportLogsSer
         written = json.loads(content)
         if type(written) is not dict or written.get("error"):
             return None
-        if written and type(written.get("partialSuccess", written.get("partial_success", ""))) not in _OBJECT:
+        partial = written.get("partialSuccess", written.get("partial_success", ""))
+        if written and type(partial) not in _OBJECT:
+            return None
+        if any(names <= {*written} or names <= {*(partial or ())} for names in _SPELLINGS):
             return None
         return json_format.Parse(content, ExportLogsServiceResponse(), ignore_unknown_fields=True)
     except (json_format.ParseError, ValueError, RecursionError):

@@ -543,6 +543,38 @@ async def test_an_item_with_an_error_is_not_delivered_although_its_status_says_s
     assert "some_exception" in outcome.detail
 
 
+@pytest.mark.parametrize(
+    "item",
+    [
+        '{"create":{"status":400,"status":201}}',
+        '{"create":{"status":201,"status":201}}',
+        '{"create":{"status":400,"\\u0073tatus":201}}',
+        '{"create":{"status":400}, "create":{"status":201}}',
+        '{"create":{"_id":"uuid-1","_id":"uuid-2","status":201}}',
+        '{"create":{"status":409,"error":{"type":"x","type":"version_conflict_engine_exception"}}}',
+        '{"create":{"failure_store":"used","failure_store":"not_applicable_or_unknown","status":201}}',
+        '{"create":{"status":201},"index":{"status":400}}',
+        '{"index":{"status":400},"create":{"status":201}}',
+    ],
+)
+async def test_an_item_that_says_two_things_is_never_a_delivery(
+    server: FakeElasticsearch, sink: ElasticsearchSink, item: str
+) -> None:
+    body = '{"errors":false,"items":[{"create":{"status":201}},' + item + "]}"
+    server.replies.append(Reply(200, body.encode(), {"content-type": "application/json"}))
+    outcome = await sink.send([stored(1), stored(2)])
+    assert (outcome.delivered, outcome.retry, list(outcome.rejected)) == ([1], [2], [])
+
+
+async def test_a_response_with_two_lists_of_items_is_not_a_delivery(
+    server: FakeElasticsearch, sink: ElasticsearchSink
+) -> None:
+    body = b'{"items":[{"create":{"status":400}}],"errors":false,"items":[{"create":{"status":201}}]}'
+    server.replies.append(Reply(200, body, {"content-type": "application/json"}))
+    outcome = await sink.send([stored(1)])
+    assert (outcome.delivered, outcome.retry, outcome.reason) == ([], [1], RetryReason.UNKNOWN)
+
+
 @pytest.mark.parametrize("ids", [("uuid-2", "uuid-1"), ("uuid-1", "uuid-1"), ("other", "another"), (7, None)])
 async def test_an_item_that_names_another_document_is_never_a_delivery(
     server: FakeElasticsearch, sink: ElasticsearchSink, ids: tuple[str, str]
