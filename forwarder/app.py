@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from forwarder import logs
-from forwarder.control_socket import ControlRequest, ControlServer, Handler, Report, WatchRequest, never
+from forwarder.control_socket.messages import ControlRequest, Handler, Report, WatchRequest
+from forwarder.control_socket.server import ControlServer, never
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 
-from forwarder.control_socket import Report
+from forwarder.control_socket.messages import Report
 from forwarder.core.errors import OktaError
 from forwarder.core.event import OKTA_SOURCES
 from forwarder.core.ports import Clock, EventStore
@@ -104,10 +104,11 @@ class OktaOrgs:
             )
         return await runner.backfill(request, report)
 
-    async def check_hook(self, request: CheckHookRequest, _report: Report) -> None:
-        """Let the runner of the org check the org's hook in Okta. Do nothing if the org has no runner."""
+    async def check_hook(self, request: CheckHookRequest, _report: Report) -> bool:
+        """Let the runner of the org check the org's hook in Okta. Return whether the org has a runner."""
         if runner := self.runners.get(request.org):
             await runner.check_hook()
+        return runner is not None
 
     def _build(self, name: str, settings: Settings) -> OktaOrgRunner | None:
         """Return a new runner, which polls the System Log of the org `name` and watches the org's hook; None if the org

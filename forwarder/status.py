@@ -5,12 +5,12 @@ import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import msgspec
 
 from forwarder import logs, tls
-from forwarder.control_socket import ControlRequest
+from forwarder.control_socket.messages import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
@@ -37,8 +37,33 @@ _VERSION = version("okta-forwarder")  # read once, because an upgrade replaces t
 _NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, 0, None)
 
 
+class _LiveSink(TypedDict):
+    state: str
+    last_error: str | None
+    next_try_in_seconds: float | None
+    held: int
+    waiting: int
+
+
+class _LiveHook(TypedDict, total=False):
+    id: str | None
+
+
+class _LiveOrg(TypedDict, total=False):
+    hook: _LiveHook | None
+
+
+class LiveStatus(TypedDict):
+    """The parts of the status that commands read."""
+
+    sinks: dict[str, _LiveSink]
+    okta: dict[str, _LiveOrg | None]
+
+
 class StatusRequest(ControlRequest, frozen=True, tag="status"):
     """The request for the result of `Status.gather` of the running forwarder."""
+
+    returns: ClassVar[type] = LiveStatus
 
 
 class Status:

@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +17,8 @@ from forwarder.settings import Settings
 
 if TYPE_CHECKING:
     from forwarder.okta.system_log.backfill import BackfillPlan, BackfillProgress, BackfillRequest, Report
+
+_RESUME = "run the same command again to resume"
 
 
 @click.command()
@@ -55,7 +57,7 @@ def backfill(
 
     Exit codes: 0 fetched; 1 Okta or the store refused, or you stopped the command; 2 wrong usage or configuration.
     """
-    from forwarder.control_socket import ask
+    from forwarder.control_socket.client import ask
     from forwarder.okta.system_log.backfill import BackfillRequest
 
     settings = load_settings(config)
@@ -69,14 +71,14 @@ def backfill(
     output = _Output()
     stopped = False
     try:
-        if ask(settings.store.path, request, output.show_json, timeout=None) is None:
+        if ask(settings.store.path, request, output.show, timeout=None, hint=_RESUME) is None:
             asyncio.run(_run_here(settings, request, share, output.show))
     except KeyboardInterrupt:
         stopped = True
     finally:
         output.close()
     if stopped:
-        echo("Stopped. Run the same command again to resume.", fg="yellow", err=True)
+        echo(f"Stopped; {_RESUME}.", fg="yellow", err=True)
         raise SystemExit(1)
     if output.last is not None:
         echo(f"Fetched: {_describe(output.last)}.", fg="green")
@@ -125,7 +127,7 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
     async def stop_if_behind() -> None:
         ledger = await store.ledger()
         if reason := backlog({name: sink.waiting for name, sink in ledger.sinks.items()}):
-            raise StoreError(f"{reason}; start the forwarder, then run the same command again to resume")
+            raise StoreError(f"{reason}; start the forwarder, then {_RESUME}")
 
     try:
         log = SystemLog(request.org, org.url, api, clock)
@@ -147,14 +149,6 @@ class _Output:
         text = rich.TextColumn("{task.description}")
         self._bar = rich.Progress(*columns, text, console=console(stderr=True))
         self.last: BackfillProgress | None = None
-
-    def show_json(self, report: Any) -> None:
-        """Show a report of the running forwarder: a plan or progress, as decoded JSON."""
-        import msgspec
-
-        from forwarder.okta.system_log import backfill as reports
-
-        self.show(msgspec.convert(report, reports.BackfillPlan | reports.BackfillProgress))
 
     def show(self, report: "BackfillPlan | BackfillProgress") -> None:
         from forwarder.okta.system_log.backfill import BackfillPlan

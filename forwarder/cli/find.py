@@ -150,7 +150,7 @@ def _answer(
 
 def _live(store: Path) -> Mapping[str, Any] | None:
     """Return the status of the running forwarder; None if no forwarder runs, or if the forwarder does not answer."""
-    from forwarder.control_socket import ask
+    from forwarder.control_socket.client import ask
     from forwarder.status import StatusRequest
 
     try:

@@ -225,7 +225,7 @@ def _run(selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]]) 
 
 def _run_change(selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]], *, dry_run: bool) -> None:
     """Run `act`. Then ask the running forwarder to check the hook now, instead of after `check_interval`."""
-    from forwarder.control_socket import ask
+    from forwarder.control_socket.client import ask
     from forwarder.okta.hooks.watch import CheckHookRequest
 
     try:

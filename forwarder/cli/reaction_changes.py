@@ -20,7 +20,8 @@ from forwarder.core.printable import printable_line
 from forwarder.core.time import SECOND, iso
 
 if TYPE_CHECKING:
-    from forwarder.control_socket import ControlRequest
+    from forwarder.control_socket.messages import ControlRequest
+    from forwarder.core.action import Action
     from forwarder.react.guards.pauses import Pauses
     from forwarder.react.operator_requests import ApproveRequest, UndoRequest
     from forwarder.settings import Settings
@@ -59,7 +60,7 @@ def approve(config: Path, id_: str) -> None:
     from forwarder.react.operator_requests import ApproveRequest
 
     found = _change_action(load_settings(config, secrets=False), ApproveRequest(id_, _who(), given=True))
-    terminal.echo(f"Approved {_about(found)}; see: forwarder reactions show {found['key'][:12]}")
+    terminal.echo(f"Approved {_about(found)}; see: forwarder reactions show {found.key[:12]}")
 
 
 @click.command()
@@ -94,7 +95,7 @@ def undo(config: Path, id_: str, *, why: str) -> None:
     from forwarder.react.operator_requests import UndoRequest
 
     found = _change_action(load_settings(config, secrets=False), UndoRequest(id_, _who(), why))
-    terminal.echo(f"Undoing {_about(found)}; see: forwarder reactions show {found['key'][:12]}")
+    terminal.echo(f"Undoing {_about(found)}; see: forwarder reactions show {found.key[:12]}")
 
 
 @click.command()
@@ -151,7 +152,7 @@ def resume(config: Path, what: str | None) -> None:
     terminal.echo(f"Resumed {what or 'all reactions'}.")
 
 
-def _change_action(settings: "Settings", request: "ApproveRequest | UndoRequest") -> dict[str, Any]:
+def _change_action(settings: "Settings", request: "ApproveRequest | UndoRequest") -> "Action":
     """Let the running forwarder change an action, and return the changed action.
 
     Raises:
@@ -159,7 +160,7 @@ def _change_action(settings: "Settings", request: "ApproveRequest | UndoRequest"
             ended.
     """
     try:
-        found: dict[str, Any] | None = _send(settings, request)
+        found: Action | None = _send(settings, request)
     except ReactionError as error:
         raise ReactionError(_how_it_ended(settings, request.id) or str(error)) from error
     if found is None:
@@ -182,10 +183,10 @@ def _how_it_ended(settings: "Settings", id_: str) -> str:
 
 def _send(settings: "Settings", request: "ControlRequest") -> Any | None:
     """Send `request` to the running forwarder, and return the result; None if no forwarder runs."""
-    from forwarder.control_socket import ask
+    from forwarder.control_socket.client import ask
 
     try:
-        return ask(settings.store.path, request, timeout=_TIMEOUT)
+        return ask(settings.store.path, request, timeout=_TIMEOUT, hint="see: forwarder reactions list")
     except StoreTimeoutError as error:
         hint = "a stopped forwarder takes no action, and you can set a pause before you start it again"
         raise ReactionError(f"{error}: {hint}") from error
@@ -268,6 +269,5 @@ def _who() -> str:
         return "unknown"
 
 
-def _about(action: dict[str, Any]) -> str:
-    target = action["target"]
-    return printable_line(f"{action['name']} of {target.get('name') or target['id']} ({action['title']})")
+def _about(action: "Action") -> str:
+    return printable_line(f"{action.name} of {action.target.name or action.target.id} ({action.title})")

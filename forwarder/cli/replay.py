@@ -154,9 +154,9 @@ def _print_plan(settings: "Settings", sink: str, chosen: "Range", plan: "Redeliv
 def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: float, *, as_json: bool) -> None:
     import msgspec
 
-    from forwarder.control_socket import ask
+    from forwarder.control_socket.client import ask
     from forwarder.core.ports import DeadLetterSelection
-    from forwarder.store.redelivery import RedeliverRequest, RedeliveryProgress
+    from forwarder.store.redelivery import RedeliverRequest
 
     commands = store_commands(settings)
 
@@ -166,19 +166,24 @@ def _deliver(settings: "Settings", sink: str, chosen: "Range | None", rate: floa
     before = dead()
     status = terminal.console(stderr=True).status("Asking the forwarder")
 
-    def show(report: Any) -> None:
-        status.update(_describe(msgspec.convert(report, RedeliveryProgress)))
+    go_on = f"forwarder replay --sink {sink} --resume"
 
     try:
         with status:
-            done = ask(settings.store.path, RedeliverRequest(sink, chosen, rate), show, timeout=None)
+            done: RedeliveryProgress | None = ask(
+                settings.store.path,
+                RedeliverRequest(sink, chosen, rate),
+                lambda progress: status.update(_describe(progress)),
+                timeout=None,
+                hint=f"when the forwarder runs again, continue with: {go_on}",
+            )
     except KeyboardInterrupt:
-        echo(f"Stopped. To continue: forwarder replay --sink {sink} --resume", fg="yellow", err=True)
+        echo(f"Stopped. To continue: {go_on}", fg="yellow", err=True)
         raise SystemExit(1) from None
     if done is None:
         echo("No forwarder runs on this store; start one, then run the same command again.", fg="red", err=True)
         raise SystemExit(1)
-    taken, rejected = msgspec.convert(done, RedeliveryProgress).taken, max(0, dead() - before)
+    taken, rejected = done.taken, max(0, dead() - before)
     if as_json:
         click.echo(msgspec.json.encode({"delivered": taken - rejected, "rejected": rejected}))
     else:

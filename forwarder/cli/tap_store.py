@@ -77,7 +77,7 @@ def from_store(
         BrokenPipeError: stdout is a closed pipe.
         StoreError: there is no store, or the store cannot be read.
     """
-    from forwarder.control_socket import attached
+    from forwarder.control_socket.client import attached
 
     with ExitStack() as stack:
         tail = stack.enter_context(commands.tail())

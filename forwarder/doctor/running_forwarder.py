@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import httpx
 import msgspec
 
-from forwarder import config_check, control_socket
+from forwarder import config_check
 from forwarder.config.hosts import Listen
+from forwarder.control_socket.client import is_running
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
 from forwarder.doctor.context import Context
 from forwarder.doctor.network import request
@@ -50,7 +51,7 @@ class _Status(msgspec.Struct):
 
 async def _running(context: Context, _: str) -> Found:
     path = context.settings.store.path
-    context.is_running = await in_daemon_thread(lambda: control_socket.is_running(path), "control")
+    context.is_running = await in_daemon_thread(lambda: is_running(path), "control")
     owner = await in_daemon_thread(lambda: lock_owner(lock_path(path)), "lock")
     if context.is_running:
         return ok("a forwarder runs on this store" + (f" (pid {owner})" if owner else ""))

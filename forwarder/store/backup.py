@@ -2,22 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar
 
 import msgspec
 
-from forwarder.control_socket import ControlRequest
+from forwarder.control_socket.messages import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.store.settings import is_store_file
-
-
-class BackupRequest(ControlRequest, frozen=True, tag="backup"):
-    """A request to the running forwarder to back up its store.
-
-    Attributes:
-        target: the absolute path of the file to write, which must not exist.
-    """
-
-    target: str
 
 
 class BackupProgress(msgspec.Struct, frozen=True):
@@ -46,6 +37,19 @@ class Backup(msgspec.Struct, frozen=True):
     events: int
     waiting: dict[str, int]
     imbalances: list[str]
+
+
+class BackupRequest(ControlRequest, frozen=True, tag="backup"):
+    """A request to the running forwarder to back up its store.
+
+    Attributes:
+        target: the absolute path of the file to write, which must not exist.
+    """
+
+    returns: ClassVar[type] = Backup
+    reports: ClassVar[type] = BackupProgress
+
+    target: str
 
 
 OnProgress = Callable[[BackupProgress], None]

@@ -1,9 +1,11 @@
 """Dead letters (rejected or malformed events): the requests to replay or to discard dead letters, and what an operator
 sees of a dead letter."""
 
+from typing import ClassVar
+
 import msgspec
 
-from forwarder.control_socket import ControlRequest
+from forwarder.control_socket.messages import ControlRequest
 from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.time import Micros
 
@@ -14,11 +16,15 @@ RECEIVER = "receiver"
 class ReplayRequest(ControlRequest, frozen=True, tag="replay"):
     """A request to the running forwarder to send the selected dead letters again."""
 
+    returns: ClassVar[type] = int
+
     selection: DeadLetterSelection
 
 
 class DiscardRequest(ControlRequest, frozen=True, tag="discard"):
     """A request to the running forwarder to delete the selected dead letters. Their events are not sent again."""
+
+    returns: ClassVar[type] = int
 
     selection: DeadLetterSelection
 

@@ -8,16 +8,18 @@ events in the store.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
-from forwarder.control_socket import ControlRequest
+from forwarder.control_socket.messages import ControlRequest
 from forwarder.core.time import Micros
 
 
 class ForgetSinkRequest(ControlRequest, frozen=True, tag="forget_sink"):
     """A request to the running forwarder to delete all data about a sink that is no longer configured."""
+
+    returns: ClassVar[type] = int
 
     sink: str
 

@@ -11,11 +11,11 @@ redelivery can continue at the checkpoint, and no event gets a second replay.
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import msgspec
 
-from forwarder.control_socket import ControlRequest
+from forwarder.control_socket.messages import ControlRequest
 from forwarder.core.errors import StoreError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
@@ -38,19 +38,6 @@ class Range(msgspec.Struct, frozen=True):
     until: Micros
     types: tuple[str, ...] = ()
     org: str = ""
-
-
-class RedeliverRequest(ControlRequest, frozen=True, tag="redeliver"):
-    """A request to the running forwarder to deliver events to `sink` again.
-
-    Attributes:
-        range: the events to deliver again; None to continue the redelivery that was interrupted.
-        rate: the most events to deliver per second.
-    """
-
-    sink: str
-    range: Range | None
-    rate: float
 
 
 class RedeliveryPlan(msgspec.Struct, frozen=True):
@@ -90,6 +77,22 @@ class RedeliveryProgress(msgspec.Struct, frozen=True):
     taken: int
     waiting: int
     waits: str = ""
+
+
+class RedeliverRequest(ControlRequest, frozen=True, tag="redeliver"):
+    """A request to the running forwarder to deliver events to `sink` again.
+
+    Attributes:
+        range: the events to deliver again; None to continue the redelivery that was interrupted.
+        rate: the most events to deliver per second.
+    """
+
+    returns: ClassVar[type] = RedeliveryProgress
+    reports: ClassVar[type] = RedeliveryProgress
+
+    sink: str
+    range: Range | None
+    rate: float
 
 
 class RedeliveryCheckpoint(msgspec.Struct, frozen=True):

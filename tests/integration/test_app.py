@@ -20,7 +20,7 @@ import structlog
 from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
-from forwarder.control_socket import ask
+from forwarder.control_socket.client import ask
 from forwarder.core.errors import SettingsError, SinkError, StoreError, StoreFormatError
 from forwarder.core.ports import DeadLetterSelection
 from forwarder.forwarder_process import SWITCH_INTERVAL
@@ -418,4 +418,4 @@ async def test_two_replays_to_one_sink_at_once_are_refused(forwarder: Forwarder,
     await asyncio.wait_for(started.wait(), 10)
     with pytest.raises(StoreError, match="another replay to the sink archive is running"):
         await asyncio.to_thread(replay, lambda _: None)
-    assert (await asyncio.wait_for(first, 30))["taken"] == 3
+    assert (await asyncio.wait_for(first, 30)).taken == 3

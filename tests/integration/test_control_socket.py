@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import itertools
 import socket
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -13,8 +14,10 @@ import pytest
 import structlog
 import uvloop
 
-from forwarder import control_socket
-from forwarder.control_socket import ControlRequest, ControlServer, Report, WatchRequest, attached, never
+from forwarder.control_socket import client
+from forwarder.control_socket.client import attached
+from forwarder.control_socket.messages import ControlRequest, Report, WatchRequest, socket_path
+from forwarder.control_socket.server import ControlServer, never
 from forwarder.core import errors
 from forwarder.core.errors import ForwarderError, OktaRefusedError, SettingsError, StoreError, StoreTimeoutError
 
@@ -91,7 +94,7 @@ async def serving(path: Path, handlers: Handlers | None = None) -> AsyncIterator
 
 
 async def ask(path: Path, request: ControlRequest, report: Callable[[Any], None] = print, **more: Any) -> Any:
-    return await asyncio.to_thread(control_socket.ask, path, request, report, **more)
+    return await asyncio.to_thread(client.ask, path, request, report, **more)
 
 
 async def test_a_command_gets_its_progress_and_its_result(path: Path) -> None:
@@ -196,7 +199,7 @@ async def test_a_forwarder_that_does_not_answer_in_time_is_an_error(path: Path) 
 
 async def test_a_command_that_may_take_any_time_does_not_wait_for_a_forwarder_that_hangs(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as hanging:
-        hanging.bind(str(control_socket.socket_path(path)))
+        hanging.bind(str(socket_path(path)))
         hanging.listen()
         with pytest.raises(StoreTimeoutError, match=r"did not answer within 0\.05 s"):
             await ask(path, Count(1), timeout=None, accept_timeout=0.05)
@@ -204,7 +207,7 @@ async def test_a_command_that_may_take_any_time_does_not_wait_for_a_forwarder_th
 
 async def test_a_forwarder_that_hangs_with_many_commands_waiting_is_an_error(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as hanging, socket.socket(socket.AF_UNIX) as other:
-        hanging.bind(str(control_socket.socket_path(path)))
+        hanging.bind(str(socket_path(path)))
         hanging.listen(0)
         other.connect(hanging.getsockname())
         with pytest.raises(StoreTimeoutError, match="accepts no connection; if the forwarder hangs, end its"):
@@ -219,6 +222,64 @@ async def test_a_request_that_was_accepted_may_take_longer(path: Path) -> None:
         await server.close()
         with pytest.raises(StoreError, match="it has stopped"):
             await asked
+
+
+async def test_a_forwarder_shows_while_it_works_that_it_does(path: Path) -> None:
+    server = ControlServer(path, {Hang: Handlers().hang}, alive_interval=0.01)
+    await server.start()
+    reader, writer = await asyncio.open_unix_connection(f"{path}.control")
+    writer.write(b'{"command":"hang"}\n')
+    async with asyncio.timeout(5):
+        assert [await reader.readline() for _ in range(3)] == 3 * [b'{"accepted":true}\n']
+    writer.close()
+    await server.close()
+
+
+@asynccontextmanager
+async def repeating(path: Path, *answer: bytes) -> AsyncIterator[None]:
+    """A server that sends the parts of this answer, and repeats the last part until the client disconnects."""
+
+    async def serve(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            for part in itertools.chain(answer, itertools.repeat(answer[-1])):
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_unix_server(serve, socket_path(path))
+    async with server:
+        yield
+
+
+@pytest.mark.parametrize("timeout", [0.1, None])
+@pytest.mark.parametrize("answer", [(b"x",), (b'{"accepted":true}\n', b"x")])
+async def test_a_line_that_comes_byte_by_byte_does_not_outlast_the_time(
+    path: Path, answer: tuple[bytes, ...], timeout: float | None
+) -> None:
+    async with repeating(path, *answer), asyncio.timeout(20):
+        with pytest.raises(StoreTimeoutError, match=r"did not answer within 0\.1 s"):
+            await ask(path, Count(1), timeout=timeout, accept_timeout=0.1, silence=0.1)
+
+
+async def test_a_line_without_an_end_does_not_fill_the_memory(path: Path) -> None:
+    async with repeating(path, 100_000 * b"x"), asyncio.timeout(20):
+        with pytest.raises(
+            StoreError, match=r"\(pid \d+, .*\) does not answer .* bytes\); if it is a forwarder, restart"
+        ):
+            await ask(path, Count(1))
+
+
+async def test_a_sign_of_life_does_not_extend_a_fixed_time(path: Path) -> None:
+    async with repeating(path, b'{"accepted":true}\n'), asyncio.timeout(20):
+        with pytest.raises(StoreTimeoutError, match=r"did not answer within 0\.1 s"):
+            await ask(path, Count(1), timeout=0.1)
+
+
+async def test_a_forwarder_that_hangs_after_it_has_accepted_is_an_error(path: Path) -> None:
+    async with serving(path):
+        with pytest.raises(StoreTimeoutError, match=r"did not answer within 0\.05 s.*end its process \(pid \d+"):
+            await ask(path, Hang(), timeout=None, silence=0.05)
 
 
 async def test_nonsense_gets_an_answer_and_harms_no_other_client(path: Path) -> None:
@@ -260,7 +321,7 @@ async def test_a_request_that_never_ends_is_cut_off(path: Path) -> None:
 
 
 async def test_the_socket_belongs_to_its_user_alone_and_is_removed(path: Path) -> None:
-    socket = control_socket.socket_path(path)
+    socket = socket_path(path)
     async with serving(path):
         assert stat.S_IMODE(socket.stat().st_mode) == 0o600
     assert not socket.exists()
@@ -269,14 +330,14 @@ async def test_the_socket_belongs_to_its_user_alone_and_is_removed(path: Path) -
 @pytest.mark.long
 async def test_a_socket_that_was_removed_comes_back(path: Path) -> None:
     async with serving(path), asyncio.timeout(20):
-        control_socket.socket_path(path).unlink()
+        socket_path(path).unlink()
         while await ask(path, Count(1)) is None:
             await asyncio.sleep(0.05)
 
 
 async def test_the_socket_of_another_forwarder_is_left_alone(path: Path, tmp_path: Path) -> None:
     async with serving(path):
-        control_socket.socket_path(path).rename(tmp_path / "moved")
+        socket_path(path).rename(tmp_path / "moved")
         other = ControlServer(path, {Count: Handlers().count})
         await other.start()
     assert await ask(path, Count(1)) == 1
@@ -284,7 +345,7 @@ async def test_the_socket_of_another_forwarder_is_left_alone(path: Path, tmp_pat
 
 
 async def test_a_socket_that_cannot_be_removed_does_not_prevent_the_close(path: Path) -> None:
-    socket = control_socket.socket_path(path)
+    socket = socket_path(path)
     async with serving(path):
         socket.unlink()
         socket.mkdir()
@@ -305,7 +366,7 @@ async def test_a_silent_client_does_not_delay_the_close(path: Path) -> None:
 
 
 async def test_the_socket_of_a_dead_forwarder_is_replaced(path: Path, tmp_path: Path) -> None:
-    socket, stale = control_socket.socket_path(path), tmp_path / "stale"
+    socket, stale = socket_path(path), tmp_path / "stale"
     async with serving(path):
         socket.rename(stale)
     stale.rename(socket)

@@ -5,11 +5,12 @@ it. In both cases Okta stops sending events, and only the status of the hook sho
 """
 
 from enum import StrEnum
+from typing import ClassVar
 
 import msgspec
 
 from forwarder import logs
-from forwarder.control_socket import ControlRequest
+from forwarder.control_socket.messages import ControlRequest
 from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.ports import Clock
@@ -75,6 +76,8 @@ class HookState(msgspec.Struct, frozen=True):
 
 class CheckHookRequest(ControlRequest, frozen=True, tag="check_hook"):
     """Asks the running forwarder to check the hook of an org now, because a command has changed it."""
+
+    returns: ClassVar[type] = bool
 
     org: str
 

@@ -6,11 +6,11 @@ with each page as a checkpoint. After an interruption, the next backfill resumes
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import msgspec
 
-from forwarder.control_socket import ControlRequest
+from forwarder.control_socket.messages import ControlRequest
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
@@ -33,19 +33,6 @@ _MOST_EMPTY = 100
 _MINUTE = 60.0
 
 T = TypeVar("T")
-
-
-class BackfillRequest(ControlRequest, frozen=True, tag="backfill"):
-    """A request for the events published from `since` on and before `until`, by Okta's clock.
-
-    The backfill may use `limit_fraction` of our share of the rate limit: more than 0, at most 1.
-    """
-
-    org: str
-    since: Micros
-    until: Micros
-    limit_fraction: float = 1.0
-    dry_run: bool = False
 
 
 class BackfillPlan(msgspec.Struct, frozen=True, tag="plan"):
@@ -87,6 +74,22 @@ class BackfillProgress(msgspec.Struct, frozen=True, tag="progress"):
     new: int = 0
     malformed: int = 0
     waits: str | None = None
+
+
+class BackfillRequest(ControlRequest, frozen=True, tag="backfill"):
+    """A request for the events published from `since` on and before `until`, by Okta's clock.
+
+    The backfill may use `limit_fraction` of our share of the rate limit: more than 0, at most 1.
+    """
+
+    returns: ClassVar[Any] = BackfillProgress
+    reports: ClassVar[Any] = BackfillPlan | BackfillProgress
+
+    org: str
+    since: Micros
+    until: Micros
+    limit_fraction: float = 1.0
+    dry_run: bool = False
 
 
 Report = Callable[[BackfillPlan | BackfillProgress], None]

@@ -11,11 +11,9 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import msgspec
-
-from forwarder.control_socket import ask
+from forwarder.control_socket.client import ask
 from forwarder.core.action import Action
 from forwarder.core.errors import StoreFormatError
 from forwarder.core.event import StoredEvent
@@ -23,7 +21,7 @@ from forwarder.core.ports import Clock, DeadLetterSelection
 from forwarder.core.sighting import Sighting
 from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
-from forwarder.store.backup import Backup, BackupProgress, BackupRequest, OnProgress, check_target
+from forwarder.store.backup import Backup, BackupRequest, OnProgress, check_target
 from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest
 from forwarder.store.event_life import Search, SearchResult
 from forwarder.store.gaps import Gaps
@@ -91,12 +89,10 @@ class SqliteCommands:
     def backup(self, target: Path, on_progress: OnProgress) -> Backup:
         check_target(self._path, target)
 
-        def progress(report: Any) -> None:
-            on_progress(msgspec.convert(report, BackupProgress))
-
-        backup = ask(self._path, BackupRequest(str(target.absolute())), progress, timeout=None)
+        request, hint = BackupRequest(str(target.absolute())), "run the same command again"
+        backup: Backup | None = ask(self._path, request, on_progress, timeout=None, hint=hint)
         if backup is not None:
-            return msgspec.convert(backup, Backup)
+            return backup
         return self._read(lambda db: back_up(db, self._path, target, threading.Event(), on_progress))
 
     def orgs(self) -> list[str]:
@@ -175,7 +171,8 @@ class SqliteCommands:
     def _write(self, request: ReplayRequest | DiscardRequest | ForgetSinkRequest) -> int:
         # This raises an error if there is no store. Without it, `_write_here` would create an empty store.
         self._read(lambda _: None)
-        done: int | None = ask(self._path, request)
+        see = "stats" if isinstance(request, ForgetSinkRequest) else "dead-letters list"
+        done: int | None = ask(self._path, request, hint=f"see: forwarder {see}")
         return asyncio.run(self._write_here(request)) if done is None else done
 
     async def _write_here(self, request: ReplayRequest | DiscardRequest | ForgetSinkRequest) -> int:

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from msgspec.structs import replace
 
 from forwarder.cli.main import main
-from forwarder.control_socket import ControlServer
+from forwarder.control_socket.server import ControlServer
 from forwarder.core.action import ActionState, ActionTarget, Outcome, Reason
 from forwarder.core.alert import Alert, AlertWindow, RuleInfo, to_event
 from forwarder.core.event import BACKFILL, Event, Source

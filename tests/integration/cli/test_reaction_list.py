@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
-from forwarder.control_socket import socket_path
+from forwarder.control_socket.messages import socket_path
 from forwarder.core.action import (
     Action,
     ActionRequest,

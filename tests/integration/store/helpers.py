@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from forwarder.control_socket import ControlRequest, ControlServer, Handler
+from forwarder.control_socket.messages import ControlRequest, Handler
+from forwarder.control_socket.server import ControlServer
 from forwarder.core.event import Event, MalformedEvent, Source
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Clock, EventLog, Settlement, Start
