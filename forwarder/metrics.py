@@ -84,7 +84,18 @@ class Metrics:
             "events_rejected_total", "Malformed events, which become dead letters of the receiver.", "org"
         )
         self.auth_failures = self._counter(
-            "auth_failures_total", "Requests without a secret, or with a wrong one.", "org", "reason"
+            "auth_failures_total",
+            "Requests without a secret, or with a wrong one. `sender` is `okta` if the user agent is Okta's.",
+            "org",
+            "reason",
+            "sender",
+        )
+        self.hook_refused_requests = self._gauge(
+            "hook_refused_requests",
+            "POSTs to the org's path without a valid secret since the last request with its secret, within 24 hours. "
+            "With the sender `okta`, verifications count too.",
+            "org",
+            "sender",
         )
         self.challenges = self._counter("challenges_total", "Okta's verification requests.", "org", "outcome")
         self.hook_requests = self._counter("hook_requests_total", "Responses to Okta, by status.", "org", "code")

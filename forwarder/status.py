@@ -16,6 +16,7 @@ from forwarder.core.ports import Clock
 from forwarder.core.redaction import redact_all
 from forwarder.core.time import SECOND, Micros, iso, seconds_between
 from forwarder.deliver.worker import Worker
+from forwarder.health_verdict.refused import refused_level
 from forwarder.health_verdict.samples import Samples, read_values
 from forwarder.health_verdict.verdict import problems, verdict
 from forwarder.logs import RateLimitedLogger
@@ -23,7 +24,7 @@ from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import HookState
 from forwarder.okta.org_runner import OktaOrgRunner
 from forwarder.okta.system_log.reconcile import ReconcileState
-from forwarder.receive.auth import Refusals, Refused, endpoint_path
+from forwarder.receive.auth import OrgRequests, Refusals, Refused, endpoint_path
 from forwarder.settings import OrgSettings, Settings
 from forwarder.status_gauges import set_gauges
 from forwarder.store.interface import Store
@@ -34,6 +35,7 @@ _logger = logs.get("app")
 
 _VERSION = version("okta-forwarder")  # read once, because an upgrade replaces the files of the running process
 
+_NO_REQUESTS = OrgRequests(None, 0, None)  # of an org without a hook, whose path may be that of another org
 _NO_SINK = SinkLedger(0, 0, 0, 0, 0, 0, 0, None)
 
 
@@ -179,7 +181,8 @@ class Status:
             return None
 
     def _org(self, name: str, org: OrgSettings, now: Micros) -> dict[str, Any]:
-        requests = self._refusals.requests(name, endpoint_path(org), now)
+        path = endpoint_path(org)
+        requests = self._refusals.requests(name, path, now) if org.secrets else _NO_REQUESTS
         runner = self._okta.get(name)
         state = runner.state if runner else None
         warnings = state.hook_warnings if state else None
@@ -187,8 +190,11 @@ class Status:
             "api": org.api is not None,
             "accepted_seconds_ago": seconds_between(requests.accepted_at, now),
             "refused": requests.refused,
+            "okta_refused": requests.okta_refused,
+            "refused_level": refused_level(requests.refused, requests.okta_refused),
             "refused_from_okta": requests.refused_from_okta,
             "hook_configured": bool(org.secrets),
+            "path": path,
             "refused_seconds_ago": seconds_between(requests.refused_at, now),
             "log": _log(state.log, now) if state else None,
             "hook": _hook(state.hook, now) if state and state.hook else None,

@@ -10,6 +10,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.http.connections import ConnectionLimiter
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import Condition
+from forwarder.receive.auth import Sender
 from forwarder.settings import Settings
 from forwarder.store.ledger import PLACES
 
@@ -23,7 +24,10 @@ def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None
     metrics.dead_letters.labels("receiver").set(status["receiver_dead"])
     for name, sink in status["sinks"].items():
         _set_sink(metrics, name, sink, now)
+    metrics.hook_refused_requests.clear()  # a reload may have removed orgs
     for name, org in status["okta"].items():
+        metrics.hook_refused_requests.labels(name, Sender.OKTA.value).set(org["okta_refused"])
+        metrics.hook_refused_requests.labels(name, Sender.OTHER.value).set(org["refused"] - org["okta_refused"])
         if org["hook"] is not None:
             for condition in Condition:
                 is_current = condition.value == org["hook"]["condition"]

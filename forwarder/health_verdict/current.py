@@ -5,6 +5,7 @@ from typing import Any
 
 from forwarder.core.wording import agrees, count
 from forwarder.health_verdict.problem import Level, Problem
+from forwarder.health_verdict.refused import refused_requests
 from forwarder.okta.hooks.watch import HINTS
 
 _RECENT = 3600.0
@@ -40,15 +41,12 @@ ForwarderStoreFilling has the same limit."""
 
 MIN_FREE_BYTES, MIN_FREE_SHARE = 1e9, 0.05
 
-_FEW = 3
-"""If Okta's earlier requests to an org were accepted, fewer refused requests than this are only a warning: they may
-come from another sender."""
-
 
 def current_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
     """Yield the problems that `status` shows. `status` is the result of `Status.gather`."""
     yield from _store_problems(status)
     yield from _room_problems(status)
+    yield from refused_requests(status["okta"])
     for name, org in status["okta"].items():
         yield from _org_problems(name, org, status)
     for name, org in status["okta"].items():
@@ -182,27 +180,6 @@ def _reaction_problems(status: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _org_problems(name: str, org: Mapping[str, Any], status: Mapping[str, Any]) -> Iterator[Problem]:
-    refused = org["refused"]
-    if refused:
-        accepted = "none was accepted" if org["accepted_seconds_ago"] is None else "none was accepted since"
-        requests = count(refused, "request")
-        text = f"{requests} to {name} had no valid secret (401) and {accepted}; Okta never sends these again"
-        change = "edit the hook in Okta's console"
-        if org["hook"]:
-            change = f"run `forwarder hooks sync --org {name} --resend-secret`"
-        hint = (
-            f"{change}, so that Okta sends one of `orgs.{name}.secrets`; "
-            "if Okta was not the sender, see `secret_refused` in the log"
-        )
-        few = org["accepted_seconds_ago"] is not None and refused < _FEW
-        yield Problem(Level.WARNING if few else Level.CRITICAL, text, hint, "ForwarderSecretRefused")
-    elif from_okta := org.get("refused_from_okta"):
-        text = f"Okta's requests to {name} were refused (401) {count(from_okta, 'time')} within the last hour; the latest was accepted"
-        hint = (
-            "if the secret was just corrected, do nothing; else look for a second hook in Okta that sends an old secret: "
-            f"see `orgs.{name}.secrets`, and `secret_refused` in the log"
-        )
-        yield Problem(Level.WARNING, text, hint, "ForwarderAuthFailures")
     hook, log = org["hook"], org["log"]
     if hook and hook["condition"] in HINTS:
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"

@@ -31,7 +31,6 @@ ANSWERS, ANSWERS_FOR, SLOW_SHARE = 10 * _MINUTE, 10 * _MINUTE, 0.01
 """Answers are slow if more than `SLOW_SHARE` of them take more than a second."""
 
 GUESSES, GUESSES_FOR, MOST_GUESSES = 10 * _MINUTE, 10 * _MINUTE, 20
-STRAYS, STRAYS_FOR = 15 * _MINUTE, 5 * _MINUTE
 FAILURES, SUCCESSES = "none|401|403|404|5..", "2.."
 """Regular expressions for status codes of failed and of successful calls. The code `none` means no response."""
 
@@ -65,12 +64,11 @@ def recent_problems(status: Mapping[str, Any], samples: Samples) -> Iterator[Pro
         if status["ready"]:
             yield from _refused_events(name, samples)
     for name, org in status["okta"].items():
-        yield from _request_problems(name, org, samples)
+        yield from _request_problems(name, samples)
         yield from _hook_problems(name, org, samples, status)
         yield from _api_problems(name, org, samples)
         yield from _wrong_clock(name, samples)
-    if not any(org["refused"] for org in status["okta"].values()):
-        yield from _stray_requests(samples)
+    yield from _guesses(status["okta"], samples)
     for name, sink in status["sinks"].items():
         if sink["state"] in ("running", "idle") and sink.get("oldest_waiting_seconds", 0) <= SINK_BEHIND:
             yield from _late_deliveries(name, samples)
@@ -87,7 +85,7 @@ def _refused_events(name: str, samples: Samples) -> Iterator[Problem]:
         yield Problem(Level.CRITICAL, text, hint, "ForwarderRefusesEvents")
 
 
-def _request_problems(name: str, org: Mapping[str, Any], samples: Samples) -> Iterator[Problem]:
+def _request_problems(name: str, samples: Samples) -> Iterator[Problem]:
     codes = ("400", "413", "415")
     unreadable = round(sum(samples.increase(("hook_requests", name, code), UNREADABLE) for code in codes))
     if unreadable:
@@ -112,34 +110,26 @@ def _request_problems(name: str, org: Mapping[str, Any], samples: Samples) -> It
         )
         yield Problem(Level.WARNING, text, hint, "ForwarderAnswersSlowly")
 
-    def guesses(ended: float = 0.0) -> int:
-        keys = [("auth_failures", *labels) for labels in samples.labels("auth_failures") if labels[0] == name]
-        return round(sum(samples.increase(key, GUESSES, ended) for key in keys))
 
-    is_reported = org["refused"] or org.get("refused_from_okta")
-    if not is_reported and _holds(lambda ended: guesses(ended) > MOST_GUESSES, GUESSES_FOR, GUESSES):
-        text = f"{guesses():,} requests to {name} had no valid secret (401) within the last 10 minutes, while others were accepted"
-        hint = (
-            "see `secret_refused` in the log: either a hook sends an old secret (`forwarder hooks list`), or a stranger "
-            "guesses; let the proxy in front accept only Okta's addresses"
-        )
-        yield Problem(Level.WARNING, text, hint, "ForwarderAuthFailures")
+def _guesses(orgs: Mapping[str, Any], samples: Samples) -> Iterator[Problem]:
+    """Yield a problem of each org to which many requests had no valid secret.
 
-
-def _stray_requests(samples: Samples) -> Iterator[Problem]:
-    """Yield a problem if requests without a valid secret came to a path that several orgs share.
-
-    Without a valid secret, the org of a request to a shared path is not known.
+    Such requests to a path of several orgs are counted for the org with the empty name. If they are a problem of one of
+    these orgs, `refused_requests` reports it.
     """
-
-    def came(ended: float = 0.0) -> float:
-        keys = (("auth_failures", "", reason) for reason in ("wrong", "missing"))
-        return sum(samples.increase(key, STRAYS, ended) for key in keys)
-
-    if _holds(lambda ended: came(ended) > 0, STRAYS_FOR, STRAYS_FOR):
-        text = f"{count(round(came()), 'request')} to a path of several orgs had no valid secret (401) within the last 15 minutes"
-        hint = "see `secret_refused` in the log for the sender; give each org a path of its own (`orgs.NAME.path`) to see whose they are"
-        yield Problem(Level.WARNING, text, hint, "ForwarderSecretRefused")
+    for name in (*orgs, ""):
+        named = [orgs[name]] if name else orgs.values()
+        if any(org["refused"] or org.get("refused_from_okta") for org in named):
+            continue
+        key = ("auth_failures", name)
+        if _holds(lambda ended, key=key: samples.increase(key, GUESSES, ended) > MOST_GUESSES, GUESSES_FOR, GUESSES):  # type: ignore[misc]
+            requests = f"{round(samples.increase(key, GUESSES)):,} requests to {name or 'a path of several orgs'}"
+            text = f"{requests} had no valid secret (401) within the last 10 minutes, while others were accepted"
+            hint = (
+                "see `secret_refused` in the log: either a hook sends an old secret (`forwarder hooks list`), or a "
+                "stranger guesses; let the proxy in front accept only Okta's addresses"
+            )
+            yield Problem(Level.WARNING, text, hint, "ForwarderAuthFailures")
 
 
 def _hook_problems(name: str, org: Mapping[str, Any], samples: Samples, status: Mapping[str, Any]) -> Iterator[Problem]:

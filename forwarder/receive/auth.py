@@ -8,6 +8,7 @@ import hmac
 from collections import deque
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,8 +20,8 @@ _RECENT = 20
 _HOUR: Micros = 3600 * SECOND
 _MOST_TEXT = 200  # characters
 OKTA = "Okta-Integrations"
-"""The user agent of Okta's requests. Another client can send this user agent too. If its requests have no valid secret,
-the status reports them as a problem of the hook, although the hook works."""
+"""The beginning of the user agent of Okta's requests. Another client can send this user agent too. If its requests have
+no valid secret, the status reports them as a problem of the hook, although the hook works."""
 _RELEVANT: Micros = 24 * 3600 * SECOND
 
 
@@ -30,6 +31,18 @@ class AuthFailure(StrEnum):
     MISSING = "missing"  # the request does not have the header
     WRONG = "wrong"  # the value of the header is not one of the valid secrets
     DUPLICATE = "duplicate"  # the request has the header more than once, so it is unclear which value counts
+
+
+class Sender(StrEnum):
+    """Who seems to have sent a request. Each value is also a value of the label `sender` of a metric."""
+
+    OKTA = "okta"
+    OTHER = "other"
+
+
+def sender(user_agent: str) -> Sender:
+    """Return who seems to have sent a request with the header `User-Agent: user_agent`."""
+    return Sender.OKTA if user_agent.startswith(OKTA) else Sender.OTHER
 
 
 class Keyring:
@@ -94,16 +107,18 @@ class OrgRequests(msgspec.Struct, frozen=True):
 
     Attributes:
         accepted_at: when the last POST with the org's secret came; None if no such POST has come.
-        refused: number of requests to the org's path without a valid secret that came after `accepted_at`, and not more
-            than 24 hours ago.
+        refused: number of requests to the org's path without a valid secret that came after the last request with the
+            org's secret, and not more than 24 hours ago. A GET counts only if it has Okta's user agent.
         refused_at: when the last of the requests that `refused` counts came; None if `refused` is 0.
+        okta_refused: how many of the requests that `refused` counts have Okta's user agent.
         refused_from_okta: number of requests to the org's path without a valid secret, but with Okta's user agent, in
-            the last hour. Requests before `accepted_at` count too.
+            the last hour. Requests before the last request with the org's secret count too.
     """
 
     accepted_at: Micros | None
     refused: int
     refused_at: Micros | None
+    okta_refused: int = 0
     refused_from_okta: int = 0
 
 
@@ -124,9 +139,16 @@ class Refused(msgspec.Struct, frozen=True):
     user_agent: str
 
 
+class _Refusal(NamedTuple):
+    number: int
+    at: Micros
+
+
 class Refusals:
     """Records the requests with and without a valid secret. For each path, it keeps the times of the last 1,000 refused
-    requests.
+    requests of Okta, and of others.
+
+    Requests have numbers, because the order of times can be wrong: the clock of the machine can be set back.
 
     Attributes:
         recent: the last 20 refused requests of all paths, oldest first.
@@ -134,26 +156,46 @@ class Refusals:
 
     def __init__(self) -> None:
         self._accepted: dict[str, Micros] = {}
-        self._refused: dict[str, deque[Micros]] = {}
-        self._from_okta: dict[str, deque[Micros]] = {}
+        self._number = 0  # of the last refused request
+        self._proven: dict[str, int] = {}  # by org, the number of the last refused request before one with the secret
+        self._refused: dict[tuple[str, Sender], deque[_Refusal]] = {}
         self.recent: deque[Refused] = deque(maxlen=_RECENT)
 
     def accept(self, org: str, now: Micros) -> None:
         """Record a POST with a valid secret of `org`."""
         self._accepted[org] = now
+        self.verify(org)
 
-    def refuse(self, path: str, now: Micros, *, client: str = "", reason: str = "", user_agent: str = "") -> None:
+    def verify(self, org: str) -> None:
+        """Record a request with a valid secret of `org` that is not a POST: a verification."""
+        self._proven[org] = self._number
+
+    def refuse(
+        self, path: str, now: Micros, *, method: str = "POST", client: str = "", reason: str = "", user_agent: str = ""
+    ) -> None:
         """Record a request without a valid secret. `path` must be a configured path: each different path takes memory,
         and a client can send any number of paths."""
-        self._refused.setdefault(path, deque(maxlen=_KEPT)).append(now)
-        if user_agent == OKTA:
-            self._from_okta.setdefault(path, deque(maxlen=_KEPT)).append(now)
+        sent_by = sender(user_agent)
+        if method == "POST" or sent_by is Sender.OKTA:
+            self._number += 1
+            kept = self._refused.setdefault((path, sent_by), deque(maxlen=_KEPT))
+            kept.append(_Refusal(self._number, now))
         self.recent.append(Refused(now, path, client, reason, user_agent[:_MOST_TEXT]))
 
     def requests(self, org: str, path: str, now: Micros) -> OrgRequests:
         """Return the number and the times of the requests for `org`, whose hook posts to `path`."""
-        accepted_at = self._accepted.get(org)
-        since = max(accepted_at or 0, now - _RELEVANT)
-        refused = [at for at in self._refused.get(path, ()) if at > since]
-        from_okta = sum(at > now - _HOUR for at in self._from_okta.get(path, ()))
-        return OrgRequests(accepted_at, len(refused), refused[-1] if refused else None, from_okta)
+        from_okta, from_others = (self._refused.get((path, each), ()) for each in Sender)
+        proven = self._proven.get(org, 0)
+
+        def after_proof(refusals: Iterable[_Refusal]) -> list[_Refusal]:
+            return [each for each in refusals if each.number > proven and each.at > now - _RELEVANT]
+
+        of_okta = after_proof(from_okta)
+        refused = [*of_okta, *after_proof(from_others)]
+        return OrgRequests(
+            self._accepted.get(org),
+            len(refused),
+            max(refused).at if refused else None,
+            len(of_okta),
+            sum(each.at > now - _HOUR for each in from_okta),
+        )

@@ -37,7 +37,7 @@ from forwarder.core.ports import Clock, EventStore
 from forwarder.event_reader import describe_malformed
 from forwarder.logs import RateLimitedLogger
 from forwarder.metrics import Metrics
-from forwarder.receive.auth import AuthFailure, Keyring, Refusals, keyrings
+from forwarder.receive.auth import AuthFailure, Keyring, Refusals, Sender, keyrings, sender
 from forwarder.receive.body_budget import BodyBudget, OverloadedError, budget_for
 from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive, parse, read_body
 from forwarder.receive.public_documents import public_answer
@@ -68,7 +68,7 @@ class ReceiveMetrics:
 
     Attributes:
         requests: the number of answers, by HTTP status.
-        auth_failures: the number of requests without a valid secret, by reason.
+        auth_failures: the number of requests without a valid secret, by reason and sender.
         challenges: the number of verification GETs, by outcome.
         ack: the seconds from the first byte of a POST to its answer. The org with the empty name does not have this
             attribute.
@@ -77,7 +77,9 @@ class ReceiveMetrics:
 
     def __init__(self, metrics: Metrics, org: str) -> None:
         self.requests = {code: metrics.hook_requests.labels(org, str(code)) for code in _STATUSES}
-        self.auth_failures = {why: metrics.auth_failures.labels(org, why.value) for why in AuthFailure}
+        self.auth_failures = {
+            (why, by): metrics.auth_failures.labels(org, why.value, by.value) for why in AuthFailure for by in Sender
+        }
         outcomes = ("verified", "unauthorized", "malformed")
         self.challenges = {outcome: metrics.challenges.labels(org, outcome) for outcome in outcomes}
         if org:
@@ -244,6 +246,8 @@ class HookReceiver:
             if method == "POST" or not keyring.open_challenge:
                 return self._reject_unauthorized(keyring, org, scope)
             org = keyring.default_org
+        elif method == "GET":
+            self._refusals.verify(org)
         if method == "GET":
             return self._answer_challenge(org, headers)
         self._refusals.accept(org, self._clock.now())
@@ -254,12 +258,17 @@ class HookReceiver:
 
     def _reject_unauthorized(self, keyring: Keyring, reason: AuthFailure, scope: Scope) -> HookAnswer:
         metrics = self._metrics[keyring.default_org]
-        metrics.auth_failures[reason].inc()
         client = scope.get("client")
         address = client[0] if client else ""
-        agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"")
+        agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"").decode("latin-1")
+        metrics.auth_failures[reason, sender(agent)].inc()
         self._refusals.refuse(
-            keyring.path, self._clock.now(), client=address, reason=reason.value, user_agent=agent.decode("latin-1")
+            keyring.path,
+            self._clock.now(),
+            method=scope["method"],
+            client=address,
+            reason=reason.value,
+            user_agent=agent,
         )
         if scope["method"] == "GET":
             self._log_challenge(keyring.default_org, "unauthorized")

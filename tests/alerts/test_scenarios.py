@@ -45,8 +45,13 @@ def calls(operation: str, code: str) -> str:
     return series("forwarder_okta_requests_total", org="acme", operation=operation, code=code)
 
 
-def refused(reason: str) -> str:
-    return series("forwarder_auth_failures_total", org="acme", reason=reason)
+def refused(sender: str, org: str = "acme") -> str:
+    return series("forwarder_auth_failures_total", org=org, reason="wrong", sender=sender)
+
+
+def since_accepted(sender: str, org: str = "acme") -> str:
+    """The requests that were refused since the last one that was accepted."""
+    return series("forwarder_hook_refused_requests", org=org, sender=sender)
 
 
 def received(via: str) -> str:
@@ -98,7 +103,8 @@ def sound() -> dict[str, str]:
         calls(REVOKE, "200"): "0",
         calls(REVOKE, "403"): "0",
     }
-    found |= {refused(reason): "0" for reason in ("missing", "wrong", "duplicate")}
+    found |= {name(sender): "0" for sender in ("okta", "other") for name in (refused, since_accepted)}
+    found |= {refused("other", org=""): "0", since_accepted("other", "shop"): "0"}
     for via in ("hook", "log"):
         found[series("forwarder_org_source_enabled", org="acme", via=via)] = "1"
         found[received(via)] = "0+30"
@@ -130,6 +136,7 @@ SINK_DOWN = {
     sink("ledger_events", place="delivered"): STOPPED,
     sink("ledger_events", place="waiting"): "0x60 60+60",
 }
+OKTA_REFUSED = {requests(401): "0x60 0+30", refused("okta"): "0x60 0+30", since_accepted("okta"): "0x60 30+30"}
 HOOK_DOWN = {series("forwarder_hook_verified", org="acme"): "1x60 0"}
 LOG_BEHIND = {series("forwarder_reconcile_lag_seconds", org="acme"): "60x60 60+60"}
 ALL_SILENT = {received("hook"): "5", received("log"): "5"}
@@ -169,17 +176,16 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         [("ForwarderAnswersSlowly", "warning")],
     ),
     "Okta has another secret": (
-        {requests(200): "0+30x60 1800", requests(401): "0x60 0+30", refused("wrong"): "0x60 0+30", received("hook"): "0+30x60 1800"},
+        {requests(200): "0+30x60 1800", received("hook"): "0+30x60 1800", **OKTA_REFUSED},
         "95m",
         [("ForwarderSecretRefused", "critical")],
     ),
     "Okta has had another secret for eleven minutes": (
         {
             requests(200): "0+30x60 1800",
-            requests(401): "0x60 0+30",
-            refused("wrong"): "0x60 0+30",
             received("hook"): "0+30x60 1800",
             series("forwarder_events_missed_total", org="acme"): "0x65 0+30",
+            **OKTA_REFUSED,
         },
         "71m",
         [("ForwarderSecretRefused", "critical")],
@@ -187,16 +193,51 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
     "Okta has another secret, and its deliveries are missed": (
         {
             requests(200): "0+30x60 1800",
-            refused("missing"): "0x60 0+30",
             received("hook"): "0+30x60 1800",
             series("forwarder_events_missed_total", org="acme"): "0x65 0+30",
+            **OKTA_REFUSED,
         },
         "95m",
         [("ForwarderSecretRefused", "critical")],
     ),
+    "Okta is refused for the first time, three minutes ago": (
+        OKTA_REFUSED,
+        "63m",
+        [("ForwarderSecretRefused", "critical")],
+    ),
+    "Okta is refused behind a proxy that changes its user agent": (
+        {requests(200): "0+30x60 1800", refused("other"): "0x60 0+1", since_accepted("other"): "0x60 0+1"},
+        "70m",
+        [("ForwarderSecretRefused", "critical")],
+    ),
+    "a stray request comes to a quiet org": (
+        {requests(200): "5", refused("other"): "0x60 1", since_accepted("other"): "0x60 1"},
+        "70m",
+        [],
+    ),
+    "a stray request comes to a path of several orgs": (
+        {
+            requests(200): "5",
+            refused("other", org=""): "0x60 1",
+            since_accepted("other"): "0x60 1",
+            since_accepted("other", "shop"): "0x60 1",
+        },
+        "70m",
+        [],
+    ),
     "a stranger guesses": (
-        {requests(401): "0x60 0+30", refused("wrong"): "0x60 0+30"},
+        {requests(401): "0x60 0+30", refused("other"): "0x60 0+30", since_accepted("other"): "0x60 9 0"},
         "80m",
+        [("ForwarderAuthFailures", "warning")],
+    ),
+    "a stranger guesses at a path of several orgs": (
+        {refused("other", org=""): "0x60 0+30"},
+        "80m",
+        [("ForwarderAuthFailures", "warning")],
+    ),
+    "one of two hooks sends an old secret": (
+        {refused("okta"): "0x60 0 1", since_accepted("okta"): "0x60 1 0"},
+        "75m",
         [("ForwarderAuthFailures", "warning")],
     ),
     "the hook is unverified, the System Log is read": (

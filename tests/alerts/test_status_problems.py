@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from forwarder.health_verdict import current, recent
+from forwarder.health_verdict import current, recent, refused
 from forwarder.health_verdict.problem import Level
 from forwarder.health_verdict.samples import KEPT, Key, Samples
 from forwarder.health_verdict.verdict import problems
@@ -21,7 +21,11 @@ LEVELS = {"critical": Level.CRITICAL, "warning": Level.WARNING, "info": Level.WA
 ORG: dict[str, Any] = {
     "api": True,
     "accepted_seconds_ago": 5.0,
+    "hook_configured": True,
+    "path": "/okta/events",
     "refused": 0,
+    "okta_refused": 0,
+    "refused_from_okta": 0,
     "log": {"error": None, "complete_up_to_seconds_ago": 60.0},
     "hook": {"condition": "live", "error": None},
     "hook_failed_seconds_ago": None,
@@ -64,8 +68,8 @@ SHOWN = {
     "ForwarderNotReady critical": Shown("ForwarderRefusesEvents", status={"ready": False, "not_ready_reason": "full"}),
     "ForwarderUnreadableRequests warning": Shown(rates={("hook_requests", "acme", "415"): 1}),
     "ForwarderAnswersSlowly warning": Shown(rates={("ack_duration", "acme", "1.0"): 59}),
-    "ForwarderSecretRefused critical": Shown(org={"refused": 9}),
-    "ForwarderAuthFailures warning": Shown(rates={("auth_failures", "acme", "wrong"): 3}),
+    "ForwarderSecretRefused critical": Shown(org={"refused": 1, "okta_refused": 1, "refused_level": "critical"}),
+    "ForwarderAuthFailures warning": Shown(rates={("auth_failures", "acme"): 3}),
     "ForwarderHookDown warning": Shown(org={"hook": {"condition": "inactive", "error": None}}),
     "ForwarderHookDown critical": Shown(
         org={"hook": {"condition": "inactive", "error": None}, "log": LATE_LOG}, also="ForwarderReconcileBehind"
@@ -204,7 +208,6 @@ def test_a_problem_lasts_as_long_as_its_alert(name: str, lasts: float) -> None:
     [
         ("ForwarderAnswersSlowly", {recent.ANSWERS}, recent.ANSWERS_FOR),
         ("ForwarderAuthFailures", {recent.GUESSES}, recent.GUESSES_FOR),
-        ("ForwarderSecretRefused", {recent.STRAYS}, recent.STRAYS_FOR),
         ("ForwarderOktaApiFailing", {recent.CALLS}, recent.FAILING_FOR),
         ("ForwarderOktaRateLimited", {recent.CALLS}, recent.LIMITED_FOR),
         ("ForwarderNoEvents", {recent.SILENT}, recent.SILENT_FOR),
@@ -224,6 +227,7 @@ def test_a_problem_needs_the_same_time_as_its_alert(name: str, expected: set[flo
     [
         ("ForwarderUnreadableRequests", 'code=~"400|413|415"'),
         ("ForwarderAnswersSlowly", f"histogram_quantile({1 - recent.SLOW_SHARE:g}, "),
+        ("ForwarderSecretRefused", f'{{sender="other"}}[2m])) > {refused.MOST_STRAYS}\n'),
         ("ForwarderAuthFailures", f"> {recent.MOST_GUESSES}\n"),
         ("ForwarderHookDown", f"> {current.BEHIND:g}\n"),
         ("ForwarderReconcileBehind", f"> {current.BEHIND:g}"),

@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +24,7 @@ from forwarder.control_socket.client import ask
 from forwarder.core.errors import SettingsError, SinkError, StoreError, StoreFormatError
 from forwarder.core.ports import DeadLetterSelection
 from forwarder.forwarder_process import SWITCH_INTERVAL
+from forwarder.receive.auth import OKTA
 from forwarder.settings import Settings, read
 from forwarder.store.interface import open_commands
 from forwarder.store.redelivery import Range, RedeliverRequest
@@ -34,12 +35,18 @@ from tests.waiting import until
 
 
 def settings(
-    directory: Path, *, secret: str = "old", path: str = "/okta/events", file: Path | None = None, form: str = "ecs"
+    directory: Path,
+    *,
+    secret: str = "old",
+    path: str = "/okta/events",
+    file: Path | None = None,
+    form: str = "ecs",
+    orgs: Mapping[str, Any] | None = None,
 ) -> Settings:
     archive = {"kind": "file", "path": str(file or directory / "old.ndjson"), "format": form}
     return read(
         {
-            "orgs": {"acme": {"secrets": [secret], "path": path}},
+            "orgs": {"acme": {"secrets": [secret], "path": path}, **(orgs or {})},
             "receiver": {"listen": "127.0.0.1:0"},
             "ops": {"listen": "127.0.0.1:0"},
             "store": {"path": str(directory / "store.db")},
@@ -57,14 +64,14 @@ async def forwarder(tmp_path: Path) -> AsyncIterator[Forwarder]:
         await forwarder.stop(grace=5)
 
 
-async def post(forwarder: Forwarder, secret: str, seed: int = 1) -> tuple[str, int]:
+async def post(forwarder: Forwarder, secret: str, seed: int = 1, agent: str = "curl") -> tuple[str, int]:
     """The uuid of a new event, and the status that Okta gets for it."""
     uuid, body = next(happenings(1, seed=seed))
     async with httpx.AsyncClient(trust_env=False) as client:
         response = await client.post(
             f"http://{forwarder.server.address}/okta/events",
             content=envelope([body]),
-            headers={"Authorization": secret, "Content-Type": "application/json"},
+            headers={"Authorization": secret, "Content-Type": "application/json", "User-Agent": agent},
         )
     return uuid, response.status_code
 
@@ -142,6 +149,38 @@ async def test_the_status_is_never_green_while_okta_is_refused(forwarder: Forwar
     assert (org["api"], org["refused"], org["accepted_seconds_ago"], org["log"]) == (False, 3, None, None)
     assert (await post(forwarder, "old"))[1] == 200
     assert (await status())["problems"] == []
+
+
+@pytest.mark.long
+async def test_one_refused_request_of_okta_is_critical_and_a_stray_one_is_not(forwarder: Forwarder) -> None:
+    async def shown() -> tuple[list[str], list[str]]:
+        """The levels of the problems, and the refused requests in the metrics."""
+        async with httpx.AsyncClient(trust_env=False, base_url=f"http://{forwarder.ops.address}") as client:
+            problems = (await client.get("/api/status")).json()["problems"]
+            lines = (await client.get("/metrics")).text.splitlines()
+        refused = [line.partition("{")[2] for line in lines if line.startswith("forwarder_hook_refused_requests{")]
+        return [problem["level"] for problem in problems], refused
+
+    assert (await post(forwarder, "wrong"))[1] == 401
+    assert await shown() == (["warning"], ['org="acme",sender="okta"} 0.0', 'org="acme",sender="other"} 1.0'])
+    assert (await post(forwarder, "wrong", agent=OKTA))[1] == 401
+    assert await shown() == (["critical"], ['org="acme",sender="okta"} 1.0', 'org="acme",sender="other"} 1.0'])
+    assert (await post(forwarder, "old"))[1] == 200
+    assert await shown() == (["warning"], ['org="acme",sender="okta"} 0.0', 'org="acme",sender="other"} 0.0'])
+
+
+@pytest.mark.long
+async def test_an_org_without_a_hook_is_not_refused_at_the_path_of_another(tmp_path: Path) -> None:
+    polled = {"url": "http://127.0.0.1:9", "api": {"token": "x" * 40}}
+    forwarder = Forwarder(settings(tmp_path, orgs={"polled": polled}), SystemClock())
+    with structlog.testing.capture_logs():
+        await forwarder.start()
+        for _ in range(3):
+            assert (await post(forwarder, "wrong"))[1] == 401
+        async with httpx.AsyncClient(trust_env=False) as client:
+            orgs = (await client.get(f"http://{forwarder.ops.address}/api/status")).json()["okta"]
+        await forwarder.stop(grace=5)
+    assert {name: org["refused"] for name, org in orgs.items()} == {"acme": 3, "polled": 0}
 
 
 class _LaterClock(SystemClock):

@@ -11,7 +11,7 @@ from tools.make_metrics_page import PAGE, page
 PROMISED = {
     "events_received_total": "org via event_type",
     "events_duplicate_total": "org via",
-    "auth_failures_total": "org reason",
+    "auth_failures_total": "org reason sender",
     "challenges_total": "org outcome",
     "hook_requests_total": "org code",
     "ack_duration_seconds": "org",
@@ -30,6 +30,7 @@ PROMISED = {
     "store_wal_bytes": "",
     "store_events": "",
     "store_commit_duration_seconds": "",
+    "hook_refused_requests": "org sender",
     "hook_verified": "org",
     "reconcile_lag_seconds": "org",
     "events_differing_total": "org",

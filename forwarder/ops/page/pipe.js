@@ -43,7 +43,7 @@ const badge = (level, text) => html`<span class="badge ${level}">${sign(level)} 
 
 function hookBadge(org) {
   if (!org.hook_configured) return badge("waiting", "no hook");
-  if (org.refused) return badge("critical", "refused (401)");
+  if (org.refused_level) return badge(org.refused_level, "refused (401)");
   if (org.hook && org.hook.condition !== "live")
     return badge(org.hook.condition === "unknown" ? "waiting" : "warning", org.hook.condition);
   if (org.accepted_seconds_ago == null) return badge("waiting", "nothing yet");

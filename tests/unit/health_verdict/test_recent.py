@@ -97,11 +97,13 @@ def test_an_org_is_silent_only_6_hours_after_it_was_added() -> None:
     assert found(one(("events_received", "acme", "log"), 400, ago=60)) == []
 
 
-def test_requests_that_belong_to_no_org_are_named_unless_an_orgs_problem_names_them() -> None:
-    strays = one(("auth_failures", "", "wrong"), 60, ago=6)
-    (problem,) = found(strays)
-    assert problem.text == "1 request to a path of several orgs had no valid secret (401) within the last 15 minutes"
-    assert found(strays, {"refused": 1}) == []
+@pytest.mark.parametrize(("org", "to"), [("acme", "acme"), ("", "a path of several orgs")])
+def test_many_refused_requests_are_a_problem_unless_an_orgs_problem_names_them(org: str, to: str) -> None:
+    guesses: dict[Key, list[float]] = {("auth_failures", org): [3.0 * minute for minute in range(60)]}
+    (problem,) = found(guesses)
+    assert problem.text.startswith(f"30 requests to {to} had no valid secret (401) within the last 10 minutes")
+    assert found(guesses, {"refused": 1}) == []
+    assert found({("auth_failures", org): [0.0] * 40 + [1.0] * 20}) == []
 
 
 def test_an_action_that_waits_for_another_try_is_a_problem_only_if_some_wait_for_10_minutes() -> None:

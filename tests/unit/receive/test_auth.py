@@ -97,6 +97,30 @@ def test_what_is_older_than_a_day_no_longer_counts() -> None:
     assert refusals.requests("acme", "/okta/events", NOW).refused == 1
 
 
+def test_refusals_count_also_after_the_clock_was_set_back() -> None:
+    refusals = Refusals()
+    refusals.accept("acme", NOW + HOUR)
+    refusals.refuse("/okta/events", NOW)
+    assert refusals.requests("acme", "/okta/events", NOW).refused == 1
+
+
+def test_a_verification_with_the_secret_ends_the_refusals_but_brings_no_events() -> None:
+    refusals = Refusals()
+    refusals.refuse("/okta/events", NOW - 2, user_agent=OKTA)
+    refusals.verify("acme")
+    assert refusals.requests("acme", "/okta/events", NOW) == OrgRequests(None, 0, None, 0, 1)
+
+
+def test_a_get_counts_only_if_okta_sent_it() -> None:
+    refusals = Refusals()
+    refusals.refuse("/okta/events", NOW - 3, method="GET", user_agent="Mozilla/5.0")
+    assert refusals.requests("acme", "/okta/events", NOW).refused == 0
+    refusals.refuse("/okta/events", NOW - 2, method="GET", user_agent=OKTA)
+    refusals.refuse("/okta/events", NOW - 1, user_agent="curl/8")
+    found = refusals.requests("acme", "/okta/events", NOW)
+    assert (found.refused, found.okta_refused, len(refusals.recent)) == (2, 1, 3)
+
+
 def test_a_flood_of_refusals_takes_bounded_memory_and_a_post_still_ends_it() -> None:
     refusals = Refusals()
     for n in range(5_000):
