@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from forwarder.core.wording import count
 from forwarder.health_verdict.current import current_problems
 from forwarder.health_verdict.problem import Level, Problem
 from forwarder.health_verdict.recent import recent_problems
@@ -38,6 +39,11 @@ _ATTENTION = {
 
 _STORED = {"ForwarderSinkDown", "ForwarderSinkPaused", "ForwarderStoreFilling"}
 """The sections of the runbook about critical problems with which the store still keeps every event."""
+
+
+_REMEMBERED = 60
+"""The number of minutes after a start in which the verdict `ok` says when that was. Most problems that are counted over
+some time end within this time, and a restart forgets them, although Prometheus remembers."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -74,6 +80,10 @@ def verdict(found: Sequence[Problem], status: Mapping[str, Any]) -> Verdict:
         return Verdict("waiting", f"Waiting for the first event of {' and '.join(silent)}.")
     if silent:
         return Verdict("waiting", f"Since the start, nothing has come from {' and '.join(silent)} yet.")
+    minutes = int(status["uptime_seconds"] // 60)
+    if minutes < _REMEMBERED:
+        since = f"{count(minutes, 'minute')} ago" if minutes else "less than a minute ago"
+        return Verdict("ok", f"All is well since the start, {since}.")
     return Verdict("ok", "All is well.")
 
 

@@ -336,8 +336,21 @@ LIVE_LOG = {"error": None, "complete_up_to_seconds_ago": 3.0}
     ],
 )
 def test_the_whole_is_well_only_once_something_has_come(org: dict[str, Any], stored: int, level: str) -> None:
-    status = {"okta": {"acme": ORG | org}, "stored": stored}
+    status = {"okta": {"acme": ORG | org}, "stored": stored, "uptime_seconds": 9999.0}
     assert summary([], status).level == level
+
+
+@pytest.mark.parametrize(
+    ("uptime", "text"),
+    [
+        (5.0, "All is well since the start, less than a minute ago."),
+        (60.0, "All is well since the start, 1 minute ago."),
+        (3599.0, "All is well since the start, 59 minutes ago."),
+        (3600.0, "All is well."),
+    ],
+)
+def test_the_whole_does_not_claim_to_know_what_was_before_a_restart(uptime: float, text: str) -> None:
+    assert summary([], {"okta": {"acme": ORG}, "stored": 5, "uptime_seconds": uptime}).text == text
 
 
 def test_the_worst_problem_decides_about_the_whole() -> None:
