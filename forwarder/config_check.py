@@ -20,6 +20,7 @@ from forwarder.core.time import SECOND
 from forwarder.okta.settings import misspelt_domain, org_origin
 from forwarder.okta.system_log.pages import RETENTION
 from forwarder.okta.zones.settings import zone_warnings
+from forwarder.quantity_check import quantity_warnings
 from forwarder.react.settings.entries import written
 from forwarder.react.settings.types import Mode
 from forwarder.reaction_check import reaction_warnings
@@ -267,6 +268,7 @@ WARNINGS: Mapping[str, Finder] = {
     "certificate.expiry": expiring_certificates,
     "certificate.accepted": refused_certificates,
     "environment.unread": _environment_warnings,
+    "config.quantity": quantity_warnings,
     "secret.strength": chosen_secret_warnings,
     "secret.rights": readable_secrets,
     "hook.path": _org_warnings,

@@ -8,12 +8,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field, GetJsonSchemaHandler, ValidationError, model_validator
+from pydantic import Field, GetJsonSchemaHandler, ValidationError, model_validator
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forwarder.config.file import ENV_PREFIX, Environment, read_yaml, secrets_unread, without_secrets
+from forwarder.config.leaves import leaves
 from forwarder.config.problems import Describer, Name, causes, with_variable
 from forwarder.config.types import Secret, Section
 from forwarder.config.variables import variable_problems
@@ -136,7 +137,7 @@ class Settings(BaseSettings):
 
     def secrets(self) -> Iterator[Secret]:
         """Yield every secret of the configuration. The files of secrets are watched, and the values are redacted."""
-        yield from _secrets(self)
+        yield from (value for _, _, value in leaves(self) if isinstance(value, Secret))
 
     def files(self) -> set[Path]:
         """Return the files of secrets, certificates and keys. A change of their content causes a reload."""
@@ -152,20 +153,6 @@ class Settings(BaseSettings):
         for path, served in (("receiver.tls", self.receiver.tls), ("ops.tls", self.ops.tls)):
             if served:
                 yield path, served
-
-
-def _secrets(value: Any) -> Iterator[Secret]:
-    if isinstance(value, Secret):
-        yield value
-    elif isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            yield from _secrets(getattr(value, name))
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _secrets(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _secrets(item)
 
 
 def load(path: Path, *, secrets: bool | Literal["sinks", "reactions"] = True) -> Settings:

@@ -69,7 +69,7 @@ class DeliverySettings(Section):
     concurrency: int = Field(default=1, ge=1, le=8)
     backoff_base: Duration = Field(default="500ms", validate_default=True, gt=0)
     backoff_cap: Duration = Field(default="30s", validate_default=True, gt=0)
-    lone_tries: int = Field(default=10, ge=0)
+    lone_tries: int = Field(default=10, ge=0, le=1_000_000_000)
     dead_letter_limit: int = Field(default=100, ge=0, le=1_000_000_000)
 
     @model_validator(mode="after")

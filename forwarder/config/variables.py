@@ -5,10 +5,11 @@ mistakes.
 """
 
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from pydantic import BaseModel
+
+from forwarder.config.leaves import leaves
 
 _VARIABLE = r"[$%]\{[A-Za-z_][\w.]*(:?[-+?=][^{}]*|:[^{}]+)?\}|\{\{.*\}\}|\$\([A-Z_][A-Z0-9_]*\)"
 _ANYWHERE = re.compile(_VARIABLE)
@@ -35,22 +36,14 @@ def is_variable(secret: str) -> bool:
     return bool(_SECRET.fullmatch(secret))
 
 
-def variable_problems(value: Any, path: str = "") -> Iterator[str]:
-    """Yield a problem for each text in `value` that has a variable. `value` is the setting at `path`.
+def variable_problems(settings: BaseModel) -> Iterator[str]:
+    """Yield a problem for each text in `settings` that has a variable.
 
     Secrets are not checked: the configuration can name a variable for them, as `{env: NAME}`.
     """
-    if isinstance(value, BaseModel):
-        for name, field in type(value).model_fields.items():
-            yield from variable_problems(getattr(value, name), f"{path}.{field.alias or name}".lstrip("."))
-    elif isinstance(value, Mapping):
-        for name, item in value.items():
-            yield from variable_problems(item, f"{path}.{name}")
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from variable_problems(item, f"{path}[{number}]")
-    elif isinstance(value, str) and has_variable(value):
-        yield (
-            f"{path}: the value contains a variable, which the forwarder does not replace; write the value itself, "
-            "or set this key by an environment variable, as in FORWARDER__STORE__PATH"
-        )
+    for path, _, value in leaves(settings):
+        if isinstance(value, str) and has_variable(value):
+            yield (
+                f"{path}: the value contains a variable, which the forwarder does not replace; write the value itself, "
+                "or set this key by an environment variable, as in FORWARDER__STORE__PATH"
+            )

@@ -89,6 +89,11 @@ CHECKS = (
         "environment variables that look like keys of the configuration",
         "every FORWARDER_ variable is read",
     ),
+    _offline(
+        "config.quantity",
+        "times, sizes and numbers that are so small or so large that they are probably a slip",
+        "every time, size and number is in the usual range",
+    ),
     _offline("secret.strength", "the secrets that people choose", "no secret can be guessed", "Secrets"),
     _offline(
         "secret.rights",

@@ -45,7 +45,7 @@ class RulesSettings(Section):
     again: Duration = Field(default="1h", validate_default=True, gt=0)
     late: Duration = Field(default="10m", validate_default=True, gt=0)
     max_age: Duration = Field(default="24h", validate_default=True, gt=0)
-    max_keys: int = Field(default=100_000, ge=1)
+    max_keys: int = Field(default=100_000, ge=1, le=1_000_000_000)
     orgs: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     def files_for_hooks(self) -> tuple[Path, ...]:

@@ -75,7 +75,7 @@ class Scene:
             "orgs": {"acme": {key: value for key, value in (acme | self.org).items() if value is not None}},
             "receiver": {"listen": f"127.0.0.1:{self.port}"},
             "ops": {"listen": f"127.0.0.1:{self.ops_port}"},
-            "store": {"path": str(self.store), "max_size": "1MiB"},
+            "store": {"path": str(self.store), "max_size": "64MiB"},
             "sinks": {"archive": {"kind": "file", "path": str(self.folder / "okta.ndjson")}},
         } | self.sections
 
