@@ -266,7 +266,7 @@ WARNINGS: Mapping[str, Finder] = {
     "store.path": _relative_store,
     "file.path": _relative_files,
     "certificate.expiry": expiring_certificates,
-    "certificate.accepted": refused_certificates,
+    "certificate.trust": refused_certificates,
     "environment.unread": _environment_warnings,
     "config.quantity": quantity_warnings,
     "secret.strength": chosen_secret_warnings,

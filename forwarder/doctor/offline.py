@@ -79,7 +79,7 @@ CHECKS = (
         "ForwarderCertificateExpiring",
     ),
     _offline(
-        "certificate.accepted",
+        "certificate.trust",
         "whether clients accept the certificates of the listeners and sinks: their names and their chains",
         "no certificate was found that clients would refuse",
         "Hook address",
