@@ -7,6 +7,8 @@ from typing import Any
 
 import httpx
 
+from forwarder.interim_responses import limit_interim_responses
+
 _OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
 _OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
 
@@ -35,14 +37,15 @@ class _UnusableProxy(httpx.AsyncBaseTransport):
 
 
 def http_client(**options: Any) -> httpx.AsyncClient:
-    """Return an HTTP client with the `options` of httpx. It uses the proxy that environment variables name.
+    """Return an HTTP client with the `options` of httpx. It uses the proxy that environment variables name, and limits
+    interim responses.
 
     If the proxy is unusable (for example a SOCKS proxy, or a malformed address), each request raises
     httpx.ConnectError. httpx itself would raise one of four other errors when the client is made, and the error would
     end the process.
     """
     try:
-        return httpx.AsyncClient(**options)
+        return limit_interim_responses(httpx.AsyncClient(**options))
     except (ImportError, ValueError, httpx.InvalidURL):
         return httpx.AsyncClient(**{**options, "trust_env": False, "transport": _UnusableProxy()})
 

@@ -4,6 +4,8 @@ The SDK's own client sends the credentials also to the target of a redirect, and
 credentials at DEBUG. It opens a connection per call, reads bodies of any size, and returns bodies only as text.
 """
 
+import asyncio
+from functools import cache, partial
 from importlib import import_module
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -13,6 +15,7 @@ import msgspec
 
 from forwarder.connection_errors import why_unreachable
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
+from forwarder.interim_responses import InterimFilter, TooManyInterimError
 from forwarder.okta.api.errors import NoResponseError
 from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.api.rate_limits import RateLimits
@@ -147,7 +150,10 @@ class Transport:
 
     def _get_session(self, aiohttp: Any) -> Any:
         if self._session is None:
+            connector = aiohttp.TCPConnector()
+            connector._factory = partial(_protocol(aiohttp), asyncio.get_running_loop())  # noqa: SLF001  # there is no public way
             self._session = aiohttp.ClientSession(
+                connector=connector,
                 timeout=aiohttp.ClientTimeout(total=self._timeout),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,  # aiohttp would inflate a body without a limit on its size
@@ -156,6 +162,31 @@ class Transport:
             # Okta accepts a DPoP proof only once.
             self._session._retry_connection = False  # noqa: SLF001  # there is no public way
         return self._session
+
+
+@cache
+def _protocol(aiohttp: Any) -> Any:
+    """Return the class of aiohttp's connections, with a limit on the number of interim responses."""
+
+    class Protocol(aiohttp.client_proto.ResponseHandler):  # type: ignore[misc]  # a module that is imported late
+        interim: InterimFilter | None = None
+
+        def set_response_params(self, **params: Any) -> None:
+            """Expect the response to a new request."""
+            self.interim = InterimFilter()
+            super().set_response_params(**params)
+
+        def data_received(self, data: bytes) -> None:
+            try:
+                seen = self.interim.feed(data) if self.interim and data else data
+            except TooManyInterimError as error:
+                self.close()
+                self.set_exception(aiohttp.ClientConnectionError(str(error)))
+                return
+            if seen or not data:  # without data, aiohttp goes on with what it has
+                super().data_received(seen)
+
+    return Protocol
 
 
 async def _read(response: Any) -> bytes:

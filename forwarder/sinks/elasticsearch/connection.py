@@ -23,6 +23,7 @@ from elastic_transport.client_utils import DEFAULT
 
 from forwarder.connection_errors import CA_FILE, error_chain, why_unreachable
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError
+from forwarder.interim_responses import limit_interim_responses
 from forwarder.response_bodies import read_whole
 
 LIMIT = 3 * 1024 * 1024
@@ -55,12 +56,13 @@ class Node(elastic_transport.BaseAsyncNode):
 
     def __init__(self, config: elastic_transport.NodeConfig) -> None:
         super().__init__(config)
-        self._client = httpx.AsyncClient(
+        client = httpx.AsyncClient(
             verify=config.ssl_context or False,
             timeout=config.request_timeout,
             follow_redirects=False,
             trust_env=False,  # a variable such as HTTPS_PROXY must not change where the events go
         )
+        self._client = limit_interim_responses(client)
         self._last_headers: Mapping[str, str] = {}  # these headers override all other headers of the next request
 
     async def perform_request(  # type: ignore[override]  # as the library's own async nodes

@@ -21,9 +21,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
-_MAX_INTERIM = 20
-"""The maximum number of interim responses to one request. Above this number, the connection is closed. Servers send one
-or two interim responses."""
+from forwarder.interim_responses import MAX_INTERIM
 
 
 class AbortableAdapter(HTTPAdapter):
@@ -68,12 +66,12 @@ class _FinalResponse(http.client.HTTPResponse):
     """An HTTP response. While it is read, the interim responses (1xx) that the server sent before it are skipped."""
 
     def begin(self) -> None:
-        for _ in range(_MAX_INTERIM + 1):
+        for _ in range(MAX_INTERIM + 1):
             super().begin()
             if self.status >= 200:
                 return
             self.headers = self.msg = None  # type: ignore[assignment]  # `begin` reads a response only while these are None
-        raise http.client.HTTPException(f"more than {_MAX_INTERIM} interim responses (status {self.status})")
+        raise http.client.HTTPException(f"more than {MAX_INTERIM} interim responses (status {self.status})")
 
 
 class _ReportingConnection(HTTPConnection):

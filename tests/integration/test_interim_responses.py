@@ -1,0 +1,102 @@
+"""Every client on the event loop skips a few interim responses, and gives up a server that sends them without end."""
+
+import asyncio
+import json
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+
+from forwarder.connection_errors import http_client, why_unreachable
+from forwarder.core.outcome import RetryReason
+from forwarder.okta.api.rate_limits import RateLimits
+from forwarder.okta.api.transport import Transport
+from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
+from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
+from tests.certificates import Certificate
+from tests.contract.sinks import stored_events
+from tests.fakes.clock import ManualClock
+
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
+_BODY = json.dumps({"errors": False, "items": [{"create": {"status": 201}}] * 2}).encode()
+FINAL = (
+    b"HTTP/1.1 200 OK\r\nX-Elastic-Product: Elasticsearch\r\nContent-Type: application/json\r\n"
+    b"Content-Length: %d\r\n\r\n" % len(_BODY)
+) + _BODY
+
+
+@asynccontextmanager
+async def server_with(interim: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Answer each request with a number of interim responses and the final one; yield the server's address."""
+    open_connections: set[asyncio.StreamWriter] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_connections.add(writer)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+                await reader.readexactly(int(length[0].partition(b":")[2]) if length else 0)
+                writer.write(INTERIM * interim + FINAL)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
+    try:
+        yield f"http{'s' if tls else ''}://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        for writer in open_connections:
+            writer.close()
+        server.close()
+        await server.wait_closed()
+
+
+async def by_httpx(url: str, trusted: ssl.SSLContext | None = None) -> str:
+    async with http_client(verify=trusted or False, trust_env=False) as client:
+        try:
+            return "".join([(await client.get(url)).text for _ in range(2)])
+        except httpx.HTTPError as error:
+            return why_unreachable(error, "url")[0]
+
+
+async def by_okta(url: str) -> str:
+    transport = Transport(RateLimits(0.5, ManualClock()), 5.0, None)
+    request: dict[str, Any] = {"method": "GET", "url": f"{url}/api/v1/logs", "headers": {}, "data": None, "form": None}
+    try:
+        answers = [await transport.send_request(request) for _ in range(2)]
+        return "".join(
+            str(error) if response is None else response.content.decode() for _, response, _, error in answers
+        )
+    finally:
+        await transport.close()
+
+
+@pytest.mark.parametrize("send", [by_httpx, by_okta])
+async def test_a_few_interim_responses_are_skipped(send: Callable[[str], Awaitable[str]]) -> None:
+    async with server_with(20) as url:
+        assert await send(url) == 2 * _BODY.decode()
+
+
+async def test_interim_responses_are_skipped_over_tls(certificate: Certificate) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate.cert, certificate.key)
+    async with server_with(20, context) as url:
+        trusted = ssl.create_default_context(cafile=certificate.cert)
+        assert await by_httpx(url, trusted) == 2 * _BODY.decode()
+
+
+async def test_a_server_with_interim_responses_without_end_gets_no_further_turn() -> None:
+    async with server_with(3_000) as url:
+        assert await by_httpx(url) == "no response (more than 20 interim responses)"
+        assert "broke" in await by_okta(url)
+
+
+async def test_the_events_of_a_flooded_response_are_sent_again() -> None:
+    async with server_with(3_000) as url:
+        sink = ElasticsearchSink(ElasticsearchSinkSettings(hosts=(url,)), ManualClock())
+        flooded = await sink.send(stored_events(2))
+        await sink.close()
+    assert (flooded.retry, flooded.reason) == ([1, 2], RetryReason.CONNECTION)
+    assert "more than 20 interim responses" in flooded.detail
