@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import pwd
 import resource
 import stat
 import tempfile
@@ -227,9 +228,41 @@ def why_no_write(*files: Path) -> str | None:
 
 def cannot_write(path: Path) -> str:
     """Return why this user cannot write to the file or folder `path`, and what to do."""
-    if is_full(path if path.is_dir() else path.parent):
+    if is_full(path if os.path.isdir(path) else path.parent):  # noqa: PTH112  # a method of `path` may raise
         return f"the disk of {path} is full; free some space or inodes"
-    return f"this user cannot write to {path}; let the forwarder's user write to it"
+    hint = rights_hint(path) or "let the forwarder's user write to it"
+    return f"this user cannot write to {path}; {hint}"
+
+
+def rights_hint(path: Path) -> str:
+    """Return how this user can get the right to read and write `path`: as its owner, or with another owner or mode.
+
+    If this user cannot even see `path`, the hint is about the nearest folder that this user sees. Return an empty text
+    if the rights of this user are not the cause.
+    """
+    for each in (path, *path.absolute().parents):
+        with suppress(OSError):
+            status = each.stat()
+            break
+    mode, me = stat.S_IMODE(status.st_mode), os.geteuid()
+    wanted = os.R_OK | os.W_OK | (os.X_OK if stat.S_ISDIR(status.st_mode) else 0)
+    if me == 0 or os.access(each, wanted, effective_ids=True):
+        return ""
+    if status.st_uid == me:
+        return f"{each} has the mode {mode:03o}; correct it: chmod u+rwX {each}"
+    owner, user = _user(status.st_uid), _user(me)
+    return (
+        f"{each} belongs to the user {owner} and has the mode {mode:03o}; run this as {owner}, or make {user} the owner: "
+        f"chown {user} {each}"
+    )
+
+
+def _user(number: int) -> str:
+    """Return the name of the user with this id; the id itself if the user has no name."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def no_folder(folder: Path) -> str:

@@ -23,6 +23,7 @@ from forwarder.control_socket.messages import (
 )
 from forwarder.core import errors
 from forwarder.core.errors import ForwarderError, StoreError, StoreTimeoutError
+from forwarder.safe_files import rights_hint
 
 _ACCEPT_TIMEOUT = 10.0
 """The number of seconds within which a forwarder must accept a request. The kernel connects a client even to a
@@ -82,8 +83,8 @@ def _connect(connection: socket.socket, path: Path) -> bool:
         raise StoreTimeoutError(f"{text}; if the forwarder hangs, end its process") from error
     except OSError as error:
         text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
-        is_right = isinstance(error, PermissionError)
-        hint = "run this command as the user that runs the forwarder" if is_right else "check store.path"
+        denied = rights_hint(path) or "run this command as the user that runs the forwarder"
+        hint = denied if isinstance(error, PermissionError) else "check store.path"
         raise StoreError(f"{text}; {hint}") from error
     return True
 

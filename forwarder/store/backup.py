@@ -8,6 +8,7 @@ import msgspec
 
 from forwarder.control_socket.messages import ControlRequest
 from forwarder.core.errors import StoreError
+from forwarder.safe_files import cannot_write
 from forwarder.store.settings import is_store_file
 
 
@@ -59,15 +60,19 @@ def check_target(store: Path, target: Path) -> None:
     """Check that `target` can be the file of a new backup of `store`. Write nothing.
 
     Raises:
-        StoreError: `target` exists, is a file of the store itself, or is in a folder that does not exist.
+        StoreError: `target` exists, is a file of the store itself, or is in a folder that does not exist or is closed to
+            this user.
     """
     for written in (target, part_path(target)):
         if is_store_file(store, written):
             raise StoreError(f"{written} is a file of the store itself; name another file")
-    if target.is_symlink() or target.exists():
-        raise StoreError(f"{target} exists, and a backup never overwrites a file; name another file")
-    if not target.parent.is_dir():
-        raise StoreError(f"there is no folder {target.parent}; create it")
+    try:
+        if target.is_symlink() or target.exists():
+            raise StoreError(f"{target} exists, and a backup never overwrites a file; name another file")
+        if not target.parent.is_dir():
+            raise StoreError(f"there is no folder {target.parent}; create it")
+    except PermissionError:  # this user may not look into the folder
+        raise StoreError(cannot_write(target)) from None
 
 
 def part_path(target: Path) -> Path:

@@ -8,8 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from forwarder.core.errors import StoreError, StoreFullError, StoreLockedError
-from forwarder.safe_files import give_to_owner, lock_file
-from forwarder.store.settings import lock_path
+from forwarder.safe_files import WRITE_HINTS, cannot_write, give_to_owner, lock_file, no_folder
+from forwarder.store.settings import lock_path, real_path
 
 _POLL_INTERVAL = 0.02  # seconds
 
@@ -23,6 +23,21 @@ def check_lock_file(store: Path) -> None:
             raise _store_error(OSError(errno.EMLINK, ""), store, path)
 
 
+def check_rights(store: Path) -> None:
+    """Raise StoreError if this user may not read and write the files of `store`.
+
+    They may belong to root, if root started the forwarder.
+    """
+    for suffix in ("", "-wal", "-shm", ".lock"):
+        file = Path(f"{real_path(store)}{suffix}")
+        try:
+            is_allowed = not file.exists() or os.access(file, os.R_OK | os.W_OK)
+        except PermissionError:  # this user may not look into the folder
+            is_allowed = False
+        if not is_allowed:
+            raise StoreError(cannot_write(file))
+
+
 class FileLock:
     """The lock on the file `<store>.lock`. It is held until `release` is called, or until the process ends."""
 
@@ -31,9 +46,11 @@ class FileLock:
 
         Raises:
             StoreLockedError: another process still holds the lock. The message contains its pid.
-            StoreError: the directory is missing or not writable, or the file is not a lock file of the forwarder.
+            StoreError: the directory is missing, this user may not write to it or to a file of the store, or the file is
+                not a lock file of the forwarder.
             StoreFullError: the disk is full.
         """
+        check_rights(store)
         path = lock_path(store)
         until = time.monotonic() + timeout
         self._descriptor = -1
@@ -83,7 +100,9 @@ def _store_error(error: OSError, store: Path, path: Path) -> StoreError:
         return StoreError(f"the lock file {path} is a link to another file, or not a file; remove it")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFullError(f"the disk of the store {store} (store.path) is full; free some space")
-    return StoreError(
-        f"the store {store} cannot be used: {path} cannot be written ({error.strerror}); "
-        f"create the directory {store.parent} and let this user write to it"
-    )
+    if not path.parent.is_dir():
+        return StoreError(f"the store {store} cannot be used: {no_folder(path.parent)}")
+    if isinstance(error, PermissionError):
+        return StoreError(f"the store {store} cannot be used: {cannot_write(path.parent)}")
+    hint = WRITE_HINTS.get(error.errno or 0, "let this user write to it")
+    return StoreError(f"the store {store} cannot be used: {path} cannot be written ({error.strerror}); {hint}")

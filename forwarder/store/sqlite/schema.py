@@ -16,7 +16,7 @@ from urllib.parse import quote
 from forwarder import safe_files
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
 from forwarder.store.settings import real_path, store_files
-from forwarder.store.sqlite.lock import check_lock_file
+from forwarder.store.sqlite.lock import check_lock_file, check_rights
 from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
 
@@ -154,7 +154,8 @@ def connect_reader(path: Path, *, live: bool = False, steps: Sequence[str] = STE
     except sqlite3.Error as error:
         raise to_store_error(path, error) from error
     except OSError as error:
-        reason = safe_files.cannot_read(error, "run this command as the user that runs the forwarder")
+        denied = safe_files.rights_hint(path) or "run this command as the user that runs the forwarder"
+        reason = safe_files.cannot_read(error, denied)
         raise StoreError(f"the store {path} cannot be read: {reason}") from error
     if version != newest:
         db.close()
@@ -174,7 +175,8 @@ def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
         )
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     reason = safe_files.why_no_write(path, wal_path(path)) if code in _AMBIGUOUS else None
-    hint = reason or "check the disk and the permissions"
+    closed = (file for file in (path, wal_path(path)) if file.exists() and not os.access(file, os.R_OK))
+    hint = "".join(map(safe_files.rights_hint, closed)) or reason or "check the disk and the permissions"
     return StoreError(f"the store {path} cannot be used: {error} ({name}); {hint}")
 
 
@@ -267,10 +269,7 @@ def check_path(path: Path) -> None:
         if file.is_dir():
             raise StoreError(f"{file} is a folder, and the store needs a file there; remove it, or correct store.path")
     check_lock_file(path)
-    for suffix in ("", "-wal", "-shm", ".lock"):  # they may belong to root, if root started the forwarder
-        file = Path(f"{real_path(path)}{suffix}")
-        if file.exists() and not os.access(file, os.R_OK | os.W_OK):
-            raise StoreError(safe_files.cannot_write(file))
+    check_rights(path)
 
 
 def _check_header(path: Path, newest: int) -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import getpass
 import json
 import os
 import sqlite3
@@ -120,9 +121,13 @@ def test_a_user_who_may_not_read_the_store_is_told_to_be_another_user() -> None:
         path.parent.chmod(0o755)
         path.chmod(0)
         answer = _as_nobody(path)
-    assert answer == (
-        f"the store {path} cannot be read: Permission denied; run this command as the user that runs the forwarder"
-    )
+    owner = f"belongs to the user {getpass.getuser()} and has the mode 000; run this as {getpass.getuser()}, or"
+    if os.geteuid() == 0:
+        assert answer == (
+            f"the store {path} cannot be read: Permission denied; {path} {owner} make nobody the owner: chown nobody {path}"
+        )
+    else:
+        assert answer.endswith(f"{path} has the mode 000; correct it: chmod u+rwX {path}")
 
 
 async def _fill(path: Path) -> None:

@@ -63,7 +63,7 @@ def test_a_file_of_the_store_that_belongs_to_another_user_is_named_before_the_st
 
 
 def test_a_missing_directory_is_named(path: Path) -> None:
-    with pytest.raises(StoreError, match=r"No such file or directory.*create the directory .*nowhere"):
+    with pytest.raises(StoreError, match=r"there is no folder .*nowhere; create it, and let"):
         FileLock(path.parent / "nowhere" / "store.db")
 
 

@@ -1,0 +1,129 @@
+"""Commands of a user who may not read or write a file: the error names the file, its owner, and what to do."""
+
+import asyncio
+import json
+import os
+import socket
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from forwarder.cli.main import main
+from tests.integration.store.helpers import opened
+
+pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"), pytest.mark.long]
+
+REPLAY, PAUSE = ("dead-letters", "replay", "--all"), ("reactions", "pause", "--why", "a test")
+READING = ("stats",), ("find", "x"), ("tap", "--no-follow")
+
+
+@pytest.fixture
+def config() -> Iterator[Path]:
+    """The configuration of a store in a folder in which everyone may write."""
+    with tempfile.TemporaryDirectory() as directory:  # other users cannot enter `tmp_path`
+        folder = Path(directory)
+        tree = {
+            "orgs": {"acme": {"secrets": ["x" * 40]}},
+            "store": {"path": str(folder / "store.db")},
+            "sinks": {"archive": {"kind": "file", "path": str(folder / "events.ndjson")}},
+        }
+        (folder / "forwarder.yaml").write_text(json.dumps(tree))
+
+        async def create() -> None:
+            async with opened(folder / "store.db"):
+                pass
+
+        asyncio.run(create())
+        for words in (REPLAY, PAUSE, *READING, ("backup", str(folder / "copy.db"))):
+            # Each command imports its modules now: nobody may not have the right to read them.
+            invoke(folder / "forwarder.yaml", *words)
+        folder.chmod(0o777)
+        for file in folder.iterdir():
+            file.chmod(0o666)
+        yield folder / "forwarder.yaml"
+
+
+def run(config: Path, *words: str) -> str:
+    """The error of the command, as a child of this process that is nobody gets it."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            done = invoke(config, *words)
+            os.write(writing, f"{done.exit_code}: {done.stderr}".encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with os.fdopen(reading) as answer:
+        code, _, text = answer.read().partition(": ")
+    assert code == "1", text
+    (line,) = text.splitlines()
+    return line
+
+
+def invoke(config: Path, *words: str) -> Result:
+    return CliRunner().invoke(main, [*words, "--config", str(config)])
+
+
+def hint(file: Path) -> str:
+    mode = f"{stat.S_IMODE(file.stat().st_mode):03o}"
+    return f"{file} belongs to the user root and has the mode {mode}; run this as root, or make nobody the owner: chown nobody {file}"
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".lock"])
+@pytest.mark.parametrize("words", [REPLAY, PAUSE])
+def test_a_command_that_may_not_write_a_file_of_the_store_names_the_file_and_its_owner(
+    config: Path, suffix: str, words: tuple[str, ...]
+) -> None:
+    file = config.with_name(f"store.db{suffix}")
+    file.touch()
+    file.chmod(0o644)
+    assert run(config, *words) == f"this user cannot write to {file}; {hint(file)}"
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal"])
+@pytest.mark.parametrize("words", [REPLAY, *READING])
+def test_a_command_that_may_not_read_a_file_of_the_store_names_the_file_and_its_owner(
+    config: Path, suffix: str, words: tuple[str, ...]
+) -> None:
+    file = config.with_name(f"store.db{suffix}")
+    file.touch()
+    file.chmod(0o600)
+    assert run(config, *words).endswith(f"; {hint(file)}")
+
+
+def test_a_command_that_may_not_look_into_the_folder_of_the_store_names_the_folder(config: Path) -> None:
+    inside = config.with_name("inside")
+    inside.mkdir(mode=0o700)
+    config.write_text(config.read_text().replace("store.db", "inside/store.db"))
+    config.chmod(0o666)
+    assert run(config, *PAUSE).endswith(f"; {hint(inside)}")
+
+
+def test_a_command_that_may_not_use_the_control_socket_names_the_socket_and_its_owner(config: Path) -> None:
+    path = config.with_name("store.db.control")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        path.chmod(0o600)
+        listener.listen()
+        for words in (REPLAY, PAUSE, ("tap", "--since", "1h")):
+            assert run(config, *words) == (
+                f"the forwarder's control socket {path} cannot be reached (Permission denied); {hint(path)}"
+            )
+
+
+def test_a_backup_to_a_folder_that_is_closed_to_the_user_names_the_folder(config: Path) -> None:
+    closed = config.with_name("closed")
+    closed.mkdir(mode=0o700)
+    assert (
+        run(config, "backup", str(closed / "copy.db"))
+        == f"this user cannot write to {closed / 'copy.db'}; {hint(closed)}"
+    )
