@@ -19,6 +19,8 @@ from forwarder.histogram import Histogram
 
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]  # they would double the size of a scrape
 
+OPENMETRICS_TYPE = "application/openmetrics-text"
+
 _ACK = (0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0)
 _COMMIT = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 _LAG = (0.5, 1.0, 2.5, 5.0, 10.0, 15.0, 30.0, 60.0, 300.0, 900.0, 3600.0, 21600.0, 86400.0)
@@ -305,7 +307,7 @@ class Metrics:
 
         With many series, this is slow, so call it in a thread.
         """
-        if "application/openmetrics-text" in accept:
+        if OPENMETRICS_TYPE in accept:
             return generate_openmetrics(self.registry), OPENMETRICS  # type: ignore[no-untyped-call]
         return prometheus_client.generate_latest(self.registry), prometheus_client.CONTENT_TYPE_LATEST
 

@@ -14,6 +14,7 @@ from litestar.types import ASGIApp
 from forwarder.ops.access import Access
 from forwarder.ops.ports import StatusSource
 from forwarder.ops.query import QueryError, stream_query
+from forwarder.ops.shared_run import SharedRun
 from forwarder.ops.streams import MAX_CLIENTS, Streams
 
 Handlers = list[Any]
@@ -24,10 +25,11 @@ _NO_STORE = {"Cache-Control": "no-store"}
 
 def live_routes(status: StatusSource, streams: Streams, access: Access) -> Handlers:
     """Return the routes /api/status, /api/events (the live stream) and /api/access (the rights of the sender)."""
+    shared = SharedRun(status.gather)
 
     @get("/api/status")
     async def status_json() -> Response[dict[str, Any]]:
-        return Response(await status.gather(), headers=_NO_STORE)
+        return Response(await shared.result(), headers=_NO_STORE)
 
     @get("/api/events")
     async def events(request: AnyRequest) -> ASGIApp:

@@ -16,6 +16,7 @@ The metrics contain no personal data, so a scraper needs no secret.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -30,7 +31,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.logs import RateLimitedLogger
-from forwarder.metrics import Metrics
+from forwarder.metrics import OPENMETRICS_TYPE, Metrics
 from forwarder.ops.access import Access, KnownHosts
 from forwarder.ops.api import Handlers, live_routes
 from forwarder.ops.approvals import Approvals, approval_routes
@@ -40,6 +41,7 @@ from forwarder.ops.page_files import page_routes
 from forwarder.ops.ports import Events, NotReadyReason, StatusSource, StoreData
 from forwarder.ops.query import QueryError
 from forwarder.ops.settings import OpsSettings
+from forwarder.ops.shared_run import SharedRun
 from forwarder.ops.streams import Streams
 
 _logger = logs.get("ops")
@@ -134,6 +136,11 @@ async def _answer(send: Any, status: int, content_type: bytes, body: bytes) -> N
 
 
 def _routes(metrics: Metrics, status: StatusSource, not_ready_reason: NotReadyReason, api: Handlers) -> Litestar:
+    async def render(accept: str) -> tuple[bytes, str]:
+        await status.refresh_gauges()
+        return await asyncio.to_thread(metrics.render, accept)
+
+    text_metrics, open_metrics = SharedRun(partial(render, "")), SharedRun(partial(render, OPENMETRICS_TYPE))
 
     @get("/livez", media_type=MediaType.TEXT)
     async def livez() -> str:
@@ -148,8 +155,8 @@ def _routes(metrics: Metrics, status: StatusSource, not_ready_reason: NotReadyRe
 
     @get("/metrics")
     async def scrape(request: Request[Any, Any, State]) -> Response[bytes]:
-        await status.refresh_gauges()
-        body, content_type = await asyncio.to_thread(metrics.render, request.headers.get("accept", ""))
+        accept = request.headers.get("accept", "")
+        body, content_type = await (open_metrics if OPENMETRICS_TYPE in accept else text_metrics).result()
         return Response(body, headers={"Content-Type": content_type})
 
     return Litestar(

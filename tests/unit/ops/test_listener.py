@@ -157,3 +157,39 @@ async def test_probes_answer_to_every_name() -> None:
     async with FakeStatus().client() as client:
         for path in ("/livez", "/readyz"):
             assert (await client.get(path, headers={"Host": "balancer.example.com"})).status_code == 200
+
+
+class HeldStatus(FakeStatus):
+    """A status that is gathered only while `open` is set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open = asyncio.Event()
+
+    async def gather(self) -> dict[str, Any]:
+        await self.refresh_gauges()
+        return await super().gather()
+
+    async def refresh_gauges(self) -> None:
+        await super().refresh_gauges()
+        await self.open.wait()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("path", ["/metrics", "/api/status"])
+async def test_many_requests_at_once_cost_no_more_than_two(path: str) -> None:
+    status = HeldStatus()
+    async with status.client() as client:
+        first = asyncio.create_task(client.get(path))
+        while not status.refreshes:
+            await asyncio.sleep(0)
+        late = [asyncio.create_task(client.get(path)) for _ in range(50)]
+        for _ in range(50):
+            await asyncio.sleep(0)
+        late.pop().cancel()
+        status.open.set()
+        answers = await asyncio.gather(first, *late)
+        assert [answer.status_code for answer in answers] == [200] * 50
+        assert status.refreshes == 2
+        assert (await client.get(path)).status_code == 200
+        assert status.refreshes == 3
