@@ -197,27 +197,30 @@ class Reconciler:
         else:
             try:
                 cursor = msgspec.json.decode(text, type=Cursor)
+                # Our clock may have been ahead. A time in the future would hide that the log is behind.
+                cursor = msgspec.structs.replace(cursor, polled_until=min(cursor.polled_until, now))
             except msgspec.MsgspecError as error:
                 start = Cursor("", 0, now - FULL_REWIND + REWIND)
                 cursor = self._rewind(start, f"the stored cursor cannot be read: {error}")
-        self.state.complete_until = cursor.complete_until
+        self.state.complete_until = min(cursor.complete_until, now)
         if cursor.next_link and not self._log.is_own_link(cursor.next_link):
             cursor = self._rewind(cursor, "the URL of the org has changed")
         return cursor
 
     async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
-        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, or if reading would start in
-        the future, rewind the cursor, and request the first page after the rewound cursor."""
+        """Request the page after `cursor`. If Okta no longer accepts the cursor's link, or if the cursor is in the
+        future, rewind the cursor, and request the first page after the rewound cursor."""
+        page = None
         if cursor.next_link:
             try:
-                return await self._log.next_page(cursor.next_link, hook_id=hook_id)
+                page = await self._log.next_page(cursor.next_link, hook_id=hook_id)
             except OktaRefusedError as error:
                 if not refuses_link(error):
                     raise
                 cursor = self._cursor = self._rewind(cursor, str(error))
-        page = await self._log.first_page(cursor.newest, hook_id=hook_id)
+        page = page or await self._log.first_page(cursor.newest, hook_id=hook_id)
         if cursor.newest > self._log.okta_now() + _SKEW:
-            # Okta would show no event until then.
+            # Our clock was ahead when the cursor was made, and Okta may show no event until then.
             start = self._log.okta_now() - round(self._settings.lookback * SECOND)
             cursor = msgspec.structs.replace(cursor, newest=start + REWIND)
             cursor = self._cursor = self._rewind(cursor, _AHEAD)
@@ -243,8 +246,8 @@ class Reconciler:
         cursor = Cursor(
             next_link=page.next_link or "",
             polled_until=before.polled_until if page.has_more else page.requested_at,
-            # Never later than our clock: one event with a time in the future would make us skip all events until then.
-            newest=max(before.newest, min(page.newest or 0, page.requested_at)),
+            # Never later than Okta's clock: one event with a time in the future would make us skip all events until then.
+            newest=max(before.newest, min(page.newest or 0, self._log.okta_now())),
             hook_id=hook_id,
         )
         batch = page.batch((cursor_name(self._log.org), msgspec.json.encode(cursor).decode()))

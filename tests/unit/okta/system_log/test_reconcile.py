@@ -267,6 +267,44 @@ async def test_an_event_from_the_future_hides_nothing_when_the_cursor_is_lost(th
         assert there.store.uuids == ["future", "a"]
 
 
+@pytest.mark.parametrize("behind", [None, 0])
+@pytest.mark.parametrize("link", ["", f"{URL}/api/v1/logs?since=2027-01-01T12%3A00%3A00.000Z&limit=3&after=0"])
+async def test_a_stored_cursor_in_the_future_hides_no_event(
+    there: Scene, logged: list[EventDict], link: str, behind: int | None
+) -> None:
+    there.api.behind = behind
+    year = NOON + 365 * 86_400 * SECOND
+    there.store.cursors["log:acme"] = json.dumps({"next": link, "polled": year, "newest": year})
+    there.happen("a", ago=600)
+    async with there.running(lookback="1h") as reader:
+        assert there.store.uuids == ["a"]
+        assert "since=2026-01-01T11%3A00%3A00.000Z" in there.api.calls[-1]
+        assert there.cursor.complete_until == NOON
+        there.api.faults.extend(["timeout"] * 9)
+        await there.clock.advance(60)
+        assert reader.lag() == 60
+    assert [line["since"] for line in logged if line["action"] == "reconcile_restarted"] == ["2026-01-01T11:00:00Z"]
+
+
+async def test_an_event_from_the_future_restarts_nothing_though_our_clock_is_minutes_ahead(there: Scene) -> None:
+    there.api.behind = 300 * SECOND
+    there.happen("future", ago=-86_400)
+    there.happen(*"abcdef", ago=600)
+    async with there.running() as reader:
+        await there.clock.advance(60)
+        assert there.store.uuids == ["future", *"abcdef"]
+        assert reader.state.restarts == 0
+
+
+async def test_a_log_that_cannot_be_read_is_behind_although_the_clock_was_ahead_at_the_last_poll(there: Scene) -> None:
+    stored = {"next": f"{URL}/api/v1/logs?after=0", "polled": NOON + HOUR, "newest": NOON - HOUR}
+    there.store.cursors["log:acme"] = json.dumps(stored)
+    there.api.faults.extend(["timeout"] * 9)
+    async with there.running() as reader:
+        await there.clock.advance(60)
+        assert reader.lag() == 60
+
+
 async def test_a_cursor_of_another_url_is_never_requested(there: Scene, logged: list[EventDict]) -> None:
     stored = {"next": "https://old.okta.com/api/v1/logs?after=9", "polled": NOON, "newest": NOON - HOUR}
     there.store.cursors["log:acme"] = json.dumps(stored)
