@@ -1,5 +1,6 @@
 """`forwarder stats`: prints the ledger. `forwarder forget-sink`: removes a sink from the ledger."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,10 +9,13 @@ import click
 from forwarder.cli import terminal
 from forwarder.cli.options import config_option, load_settings, store_commands
 from forwarder.cli.terminal import echo_json
+from forwarder.clock import SystemClock
 from forwarder.core.event import Source
 from forwarder.core.wording import count
 
 if TYPE_CHECKING:
+    from forwarder.settings import Settings
+    from forwarder.store.interface import StoreCommands
     from forwarder.store.ledger import Ledger
 
 _HOOK_ONLY = "event hook only; with `api`, the forwarder also reads the System Log, which has all events"
@@ -32,7 +36,8 @@ def stats(config: Path, *, as_json: bool) -> None:
     code is 1. `rejected` is the number of malformed events; these are dead letters of the receiver.
     """
     settings = load_settings(config, secrets=False)
-    ledger = store_commands(settings).ledger()
+    commands = store_commands(settings)
+    ledger = commands.ledger()
     sources = {name: org.sources for name, org in settings.orgs.items()}
     if as_json:
         echo_json(ledger.as_json() | {"orgs": sources})
@@ -44,6 +49,8 @@ def stats(config: Path, *, as_json: bool) -> None:
         again = "is in the configuration again; restart the forwarder" if name in settings.sinks else ""
         hint = again or f"is not configured; add a sink with this name, or run: forwarder forget-sink {name}"
         terminal.echo(f"{count(events, 'event')} kept for the sink {name}, which {hint}", fg="yellow", err=True)
+    for text in _renamed_orgs(settings, commands):
+        terminal.echo(text, fg="yellow", err=True)
     for imbalance in ledger.imbalances:
         terminal.echo(imbalance, fg="red", err=True)
     if not ledger.balanced:
@@ -75,6 +82,21 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
         click.confirm(question, abort=True)
     commands.forget_sink(name)
     terminal.echo(f"Removed the sink {name} from the store; no event waits for this sink any more.")
+
+
+def _renamed_orgs(settings: "Settings", commands: "StoreCommands") -> Iterator[str]:
+    """Yield a line for each org that was read under a name that is no longer configured."""
+    from forwarder.okta.system_log.cursor import cursor_name, names_with_cursor
+
+    known = [name for name in commands.orgs() if name not in settings.orgs]
+    cursors = {name: commands.cursor(cursor_name(name)) for name in known}
+    for name, org in settings.orgs.items():
+        for old in names_with_cursor(org.url, cursors, SystemClock().now()) if org.url else ():
+            yield (
+                f"the System Log of {org.url} was read under the name {old} before {name}. {name} does not go on from there, and"
+                f" stores events again that {old} has; events of {old} that wait are delivered under the old name. If you"
+                f" renamed the org, write {old} again, or store what is missing: forwarder backfill"
+            )
 
 
 def _print(ledger: "Ledger") -> None:

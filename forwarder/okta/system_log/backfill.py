@@ -16,8 +16,9 @@ from forwarder.core.event import Source
 from forwarder.core.ports import Clock, EventStore
 from forwarder.core.time import SECOND, Micros
 from forwarder.metrics import Metrics
+from forwarder.okta.system_log.cursor import Cursor, cursor_name
 from forwarder.okta.system_log.pages import CIRCLE, LogPage, SystemLog, append_in_parts, refuses_link
-from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT, Cursor, cursor_name
+from forwarder.okta.system_log.reconcile import COMMIT_TIMEOUT
 from forwarder.stored_event_metrics import StoredEventMetrics
 
 PAUSE = 5.0

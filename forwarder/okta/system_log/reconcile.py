@@ -18,6 +18,7 @@ from forwarder.core.time import SECOND, Micros, iso, seconds_between
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.hook_warnings import HookWarnings
 from forwarder.okta.settings import ReconcileSettings
+from forwarder.okta.system_log.cursor import Cursor, cursor_name
 from forwarder.okta.system_log.event_details import targets_any_hook
 from forwarder.okta.system_log.pages import CIRCLE, LogPage, SystemLog, append_in_parts, expected_by_hook, refuses_link
 from forwarder.stored_event_metrics import StoredEventMetrics
@@ -56,34 +57,6 @@ class HookIdSource(Protocol):
 
     async def check(self) -> None:
         """Ask Okta for our hook now, to update the id."""
-
-
-class Cursor(msgspec.Struct, frozen=True, rename={"next_link": "next", "polled_until": "polled", "hook_id": "hook"}):
-    """How far the System Log was read. The store keeps the cursor as JSON.
-
-    Attributes:
-        next_link: address of the next page; empty if reading must start at the time `newest`.
-        polled_until: a time by our clock; every event that Okta had stored by this time was read. 0 if the end of the
-            log was never reached.
-        newest: the latest `published` of the events read; before the first page, the time at which to start.
-        hook_id: the last known id of our hook, used after a restart until Okta has answered.
-    """
-
-    next_link: str
-    polled_until: Micros
-    newest: Micros
-    hook_id: str = ""
-
-    @property
-    def complete_until(self) -> Micros:
-        """The store has every event that was published before this time, except events that the log has not shown
-        yet."""
-        return max(self.polled_until, self.newest)
-
-
-def cursor_name(org: str) -> str:
-    """Return the name under which the store keeps the cursor of an org."""
-    return f"log:{org}"
 
 
 class ReconcileState(msgspec.Struct):

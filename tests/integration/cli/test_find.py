@@ -19,7 +19,7 @@ from forwarder.core.event import BACKFILL, Event, Source
 from forwarder.core.outcome import Rejection, RejectReason
 from forwarder.core.ports import Batch, Settlement
 from forwarder.core.time import SECOND, iso
-from forwarder.okta.system_log.reconcile import Cursor, cursor_name
+from forwarder.okta.system_log.cursor import Cursor, cursor_name
 from forwarder.status import StatusRequest
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.action import action

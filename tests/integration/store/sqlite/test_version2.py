@@ -9,7 +9,7 @@ import pytest
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.okta.system_log.backfill import BackfillCheckpoint
-from forwarder.okta.system_log.reconcile import Cursor
+from forwarder.okta.system_log.cursor import Cursor
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON

@@ -15,8 +15,9 @@ from forwarder.core.event import Source, read_event
 from forwarder.core.ports import Appended, Batch
 from forwarder.metrics import Metrics
 from forwarder.okta.settings import ReconcileSettings
+from forwarder.okta.system_log.cursor import Cursor
 from forwarder.okta.system_log.pages import SystemLog
-from forwarder.okta.system_log.reconcile import FULL_REWIND, REWIND, Cursor, Reconciler
+from forwarder.okta.system_log.reconcile import FULL_REWIND, REWIND, Reconciler
 from tests.fakes.clock import NOON, ManualClock, settle
 from tests.fakes.okta_log import HOOK, URL, LogApi, event
 from tests.fakes.store import MemoryStore
