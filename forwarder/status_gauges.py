@@ -1,6 +1,7 @@
 """Sets the gauges that show the status or the settings. Counters and histograms are updated elsewhere, at each
 event."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,8 +20,12 @@ def set_gauges(metrics: Metrics, status: Mapping[str, Any], now: Micros) -> None
     """Set the gauges to the values in `status`, the result of `Status.gather` at `now`."""
     metrics.ready.set(1 if status["ready"] else 0)
     metrics.stored_events.set(status["stored"])
-    for key in ("events", "bytes", "wal_bytes", "max_bytes", "waiting_bytes", "disk_bytes", "disk_free_bytes"):
+    for key in ("events", "bytes", "wal_bytes", "max_bytes", "waiting_bytes"):
         getattr(metrics, f"store_{key}").set(status[f"store_{key}"])
+    is_disk_known = status["store_disk_bytes"] > 0
+    for key in ("disk_bytes", "disk_free_bytes"):
+        # Without the store's folder, its disk is not known. With 0, the alert ForwarderDiskFilling would fire.
+        getattr(metrics, f"store_{key}").set(status[f"store_{key}"] if is_disk_known else math.nan)
     metrics.dead_letters.labels("receiver").set(status["receiver_dead"])
     for name, sink in status["sinks"].items():
         _set_sink(metrics, name, sink, now)

@@ -183,6 +183,24 @@ async def test_an_org_without_a_hook_is_not_refused_at_the_path_of_another(tmp_p
     assert {name: org["refused"] for name, org in orgs.items()} == {"acme": 3, "polled": 0}
 
 
+@pytest.mark.long
+async def test_the_disk_of_a_store_whose_folder_is_gone_is_not_reported_as_full(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    forwarder = Forwarder(settings(folder, file=tmp_path / "out.ndjson"), SystemClock())
+    with structlog.testing.capture_logs():
+        await forwarder.start()
+        folder.rename(tmp_path / "moved")
+        async with httpx.AsyncClient(trust_env=False, base_url=f"http://{forwarder.ops.address}") as client:
+            lines = (await client.get("/metrics")).text.splitlines()
+            problems = (await client.get("/api/status")).json()["problems"]
+        (tmp_path / "moved").rename(folder)
+        await forwarder.stop(grace=5)
+    disk = [line for line in lines if line.startswith("forwarder_store_disk_")]
+    assert disk == ["forwarder_store_disk_bytes NaN", "forwarder_store_disk_free_bytes NaN"]
+    assert "ForwarderDiskFilling" not in [problem["runbook"] for problem in problems]
+
+
 class _LaterClock(SystemClock):
     """The real clock, some seconds ahead."""
 
