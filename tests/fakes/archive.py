@@ -1,5 +1,6 @@
 """The other side of the file sink: a directory that a test can take away."""
 
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 
@@ -25,7 +26,13 @@ class ArchiveDirectory:
         """A plain file takes the place of the directory, as where a mount is gone."""
         assert fault not in self.cannot
         self._directory.rename(self._away)
-        self._directory.touch()
+        while True:
+            try:
+                self._directory.touch(exist_ok=False)
+            except FileExistsError:  # a sink that was just opening its file has made the directory anew
+                shutil.rmtree(self._directory)
+            else:
+                return
 
     async def recover(self) -> None:
         if self._away.exists():

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import os
 import re
 import subprocess
 import sys
@@ -308,7 +309,6 @@ import asyncio, sys
 from forwarder import logs
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.sinks.otlp.sink import OtlpSink
-from tests.contract.sinks import stored_events
 from tests.fakes.clock import ManualClock
 
 async def main():
@@ -316,12 +316,25 @@ async def main():
     for url in sys.argv[1:]:
         written = {"endpoint": url, "protocol": "grpc", "delivery": {"timeout": "2s"}}
         sink = OtlpSink("otlp", OtlpSinkSettings(**written), ManualClock())
+        from tests.contract.sinks import stored_events  # loads gRPC too
         result = await sink.send(stored_events(1))
         assert result.retry == [1], result
         await sink.close()
 
 asyncio.run(main())
 """
+
+
+async def _written(*urls: str) -> tuple[int | None, str]:
+    """Send over gRPC to each of `urls` in another process; give its exit code and what it wrote."""
+    environment = {
+        name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"
+    }  # a test may have set it
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _SILENT, *urls, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    )
+    written, _ = await process.communicate()
+    return process.returncode, written.decode()
 
 
 @pytest.mark.long
@@ -334,11 +347,7 @@ async def test_grpc_writes_nothing_to_stderr() -> None:
     async with serving(http1) as port, FakeOtlpHttp() as closed:
         await closed.hang_up()
         urls = [f"http://127.0.0.1:{port}", f"https://127.0.0.1:{port}", closed.url, "http://no-such-host.invalid:4317"]
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _SILENT, *urls, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        written, _ = await process.communicate()
-    assert (process.returncode, written.decode()) == (0, "")
+        assert await _written(*urls) == (0, "")
 
 
 @pytest.mark.long
@@ -346,8 +355,4 @@ async def test_an_untrusted_grpc_server_leaves_stderr_empty_too(certificate: Any
     cert, key = certificate
     credentials = grpc.ssl_server_credentials([(key.read_bytes(), cert.read_bytes())])
     async with FakeOtlpGrpc(credentials) as server:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _SILENT, server.url, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        written, _ = await process.communicate()
-    assert (process.returncode, written.decode()) == (0, "")
+        assert await _written(server.url) == (0, "")
