@@ -20,6 +20,7 @@ from forwarder.core.time import SECOND
 from forwarder.okta.settings import misspelt_domain, org_origin
 from forwarder.okta.system_log.pages import RETENTION
 from forwarder.okta.zones.settings import zone_warnings
+from forwarder.placeholder_check import placeholder_warnings
 from forwarder.quantity_check import quantity_warnings
 from forwarder.react.settings.entries import written
 from forwarder.react.settings.types import Mode
@@ -269,6 +270,7 @@ WARNINGS: Mapping[str, Finder] = {
     "certificate.trust": refused_certificates,
     "environment.unread": _environment_warnings,
     "config.quantity": quantity_warnings,
+    "config.placeholder": placeholder_warnings,
     "secret.strength": chosen_secret_warnings,
     "secret.rights": readable_secrets,
     "hook.path": _org_warnings,

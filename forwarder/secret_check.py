@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from forwarder.config.types import Secret
+from forwarder.placeholder_check import is_placeholder
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
@@ -23,6 +24,8 @@ _UNSENDABLE = (
 def chosen_secret_warnings(settings: Settings) -> Iterator[str]:
     """Yield a line with path, problem and hint for each secret that an operator has chosen badly."""
     for path, secret, is_sent in _chosen(settings):
+        if is_placeholder(secret):
+            continue  # another check says so
         if _is_weak(secret):
             yield f"{path}: {_WEAK}"
         elif is_sent and not re.fullmatch(r"[\t -~]+", secret.reveal()):

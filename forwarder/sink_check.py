@@ -12,6 +12,7 @@ from forwarder.config.hosts import is_loopback
 from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.alert import EVENT_TYPE as ALERT_EVENT_TYPE
 from forwarder.core.catalogue import EVENT_TYPES
+from forwarder.placeholder_check import is_placeholder
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings
@@ -74,7 +75,7 @@ def _elasticsearch_warnings(path: str, sink: ElasticsearchSinkSettings) -> Itera
             other = "Kibana"
         if other:
             yield f"{path}.hosts[{number}]: looks like the address of {other}; write that of Elasticsearch's HTTP API"
-    if sink.api_key and not _is_api_key(sink.api_key.reveal()):
+    if sink.api_key and not is_placeholder(sink.api_key) and not _is_api_key(sink.api_key.reveal()):
         yield (
             f"{path}.api_key: is neither id:key nor its encoded form, so Elasticsearch will refuse it; copy the value of `encoded` "
             "from the answer that created the key"

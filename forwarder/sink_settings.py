@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PrivateAttr, StringConstraints, model_validator
 
-from forwarder.config.types import Duration, Section, Size
+from forwarder.config.types import Count, Duration, Section, Size
 from forwarder.core.event_types import EventTypes, unknown_event_type
 from forwarder.core.okta_fields import unknown_field
 
@@ -63,14 +63,14 @@ class DeliverySettings(Section):
             whole store does not become dead letters; 0 means no limit.
     """
 
-    batch_events: int = Field(default=500, ge=1, le=5_000)
+    batch_events: Count = Field(default=500, ge=1, le=5_000)
     batch_bytes: Size = Field(default="4MiB", validate_default=True, ge=1024)
     timeout: Duration = Field(default="30s", validate_default=True, gt=0)
-    concurrency: int = Field(default=1, ge=1, le=8)
+    concurrency: Count = Field(default=1, ge=1, le=8)
     backoff_base: Duration = Field(default="500ms", validate_default=True, gt=0)
     backoff_cap: Duration = Field(default="30s", validate_default=True, gt=0)
-    lone_tries: int = Field(default=10, ge=0, le=1_000_000_000)
-    dead_letter_limit: int = Field(default=100, ge=0, le=1_000_000_000)
+    lone_tries: Count = Field(default=10, ge=0, le=1_000_000_000)
+    dead_letter_limit: Count = Field(default=100, ge=0, le=1_000_000_000)
 
     @model_validator(mode="after")
     def _base_below_cap(self) -> Self:

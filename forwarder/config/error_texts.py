@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 from pydantic import PlainSerializer
@@ -49,6 +50,7 @@ def shown(value: Any) -> str:
     if isinstance(value, dict | list):
         return "a list" if isinstance(value, list) else "a mapping"
     text = {"None": "null", "True": "true", "False": "false"}.get(repr(value), repr(value))
+    text = value.isoformat() if isinstance(value, date) else text
     return text if len(text) <= 40 else f"{text[:40]}…"
 
 

@@ -53,6 +53,10 @@ _HINTS = {
 _WRITTEN = re.compile(r" '(?![<,:}\]?-])..+'", re.DOTALL)
 """Matches the part of a PyYAML error that quotes the file, such as the name of an alias. It may contain a secret."""
 
+_CURLY = tuple("“”„‘’‚«»")  # noqa: RUF001  # the odd characters are meant
+_ODD_BLANK = re.compile(r"^[ -]*([\u00a0\u2000-\u200f\u202f\u205f\u3000\ufeff])", re.MULTILINE)
+"""Matches the beginning of a line with a blank that YAML does not count as indentation."""
+
 _BOOL = "tag:yaml.org,2002:bool"
 _INT = "tag:yaml.org,2002:int"
 _FLOAT = "tag:yaml.org,2002:float"
@@ -78,7 +82,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         SettingsError: the file cannot be read, or is not a YAML mapping.
     """
     try:
-        tree = yaml.load(read_small(path).decode("utf-8-sig"), _Loader)  # noqa: S506  # `_Loader` is a SafeLoader
+        text = read_small(path).decode("utf-8-sig")
+        if odd := _ODD_BLANK.search(text):
+            raise SettingsError([f"{path}: {_odd_character(text, odd.start(1))}; indent with normal blanks"])
+        tree = yaml.load(text, _Loader)  # noqa: S506  # `_Loader` is a SafeLoader
     except OSError as error:
         other = "or name another file with --config or FORWARDER_CONFIG"
         if isinstance(error, FileNotFoundError):
@@ -86,6 +93,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise SettingsError([f"{path}: cannot be read: {cannot_read(error)}, {other}"]) from None
     except RecursionError:
         raise SettingsError([f"{path}: is nested too deeply"]) from None
+    except yaml.reader.ReaderError as error:
+        raise SettingsError([f"{path}: {_odd_character(text, error.position)}; remove it"]) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError([f"{path}: {_one_line(error)}"]) from None
     if tree is None or isinstance(tree, NoValue):
@@ -94,6 +103,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
         hint = "see docs/configuration.md"
         raise SettingsError([f"{path}: the configuration must be a mapping of sections; {hint}"])
     return tree
+
+
+def _odd_character(text: str, position: int) -> str:
+    """Say that the character at `position` in the YAML `text` is not allowed there."""
+    before, char = text[:position], text[position]
+    line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+    return f"line {line}, column {column}: the character U+{ord(char):04X} is not YAML here"
 
 
 class NoValue:
@@ -134,6 +150,10 @@ class _Loader(yaml.SafeLoader):
             )
         if node.tag in {_INT, _FLOAT} and ":" in node.value:  # YAML 1.1 reads 12:30 as a number in base 60
             node.tag = yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG
+        if isinstance(node, yaml.ScalarNode) and node.style is None and node.value[:1] in _CURLY:
+            raise _error(
+                "begins with a typographic quote, which YAML takes as a part of the value; write straight quotes", node
+            )
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, str):

@@ -1,6 +1,7 @@
 """Host names, URLs and the addresses of listeners, as an operator writes them."""
 
 import re
+import unicodedata
 from ipaddress import ip_address
 from typing import Any, ClassVar, Self
 from urllib.parse import SplitResult, urlsplit
@@ -27,6 +28,9 @@ def check_host(host: str) -> None:
     try:
         name = host.encode("ascii" if host.isascii() else "idna").decode()
     except UnicodeError:
+        name = ""
+    # A text processor makes a dash of `-`; some blanks are invisible.
+    if any(not char.isascii() and unicodedata.category(char)[0] not in "LMN" for char in host):
         name = ""
     if len(name) > 253 or not all(_LABEL.fullmatch(label) for label in name.split(".")):
         raise ValueError(

@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from forwarder.config.variables import is_variable
+from forwarder.config.variables import is_stand_in, is_variable
 from forwarder.safe_files import cannot_read, read_small
 
 _FORMS = "write a secret as a string, {env: NAME} or {file: path}"
@@ -27,6 +27,8 @@ def refuse_source(text: str) -> None:
         raise ValueError(
             "the value contains a variable, which the forwarder does not replace; write {env: NAME} instead"
         )
+    if is_stand_in(text):
+        raise ValueError(f"the value is a placeholder from an example; {_FORMS}")
     if "_" in text and _NAME.fullmatch(text) and text in os.environ:
         raise ValueError(
             "the value is the name of an environment variable, not a secret; to read the secret from that variable, "
@@ -68,6 +70,8 @@ def read_source(written: Any) -> str:
             f"{kind} {name} contains only a variable, which the forwarder does not replace; write the secret "
             "itself there"
         )
+    if is_stand_in(value):
+        raise ValueError(f"{kind} {name} contains a placeholder from an example; write the secret itself there")
     if _QUOTED.fullmatch(value):
         raise ValueError(
             f"{kind} {name} has quotes around the secret, and the quotes would be a part of the secret; remove them"

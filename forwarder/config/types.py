@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, LiteralString, Self
 from urllib.parse import quote
 
 from pydantic import (
@@ -18,7 +18,7 @@ from pydantic import (
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
 from forwarder.config.error_texts import shown
 from forwarder.config.secret_source import check_characters, read_source, refuse_source
@@ -79,6 +79,27 @@ Duration = Annotated[
     float, BeforeValidator(_seconds), _serializer(_TIMES), _json_schema("(ms|s|m|h|d)", "500ms", "2s", "7d")
 ]
 """A number of seconds. The configuration, and the default of a setting in the code, have it with a unit, as in `2s`."""
+
+
+def _no_boolean(error: LiteralString) -> BeforeValidator:
+    """Return a validator that refuses true and false, which pydantic would read as 1 and 0, with `error`."""
+
+    def validate(value: Any) -> Any:
+        if isinstance(value, bool):
+            raise PydanticCustomError(error, "is not a number")
+        return value
+
+    return BeforeValidator(validate)
+
+
+NO_BOOLEAN = _no_boolean("int_type")
+"""Refuses true and false where a whole number belongs."""
+
+Count = Annotated[int, NO_BOOLEAN]
+"""A whole number."""
+
+Share = Annotated[float, _no_boolean("float_type")]
+"""A part of a whole, from 0 to 1."""
 
 
 class ParsedText(str):

@@ -94,6 +94,11 @@ CHECKS = (
         "times, sizes and numbers that are so small or so large that they are probably a slip",
         "every time, size and number is in the usual range",
     ),
+    _offline(
+        "config.placeholder",
+        "values that were copied from an example, such as `YOUR_TOKEN` or a host of example.com",
+        "no value looks like a placeholder",
+    ),
     _offline("secret.strength", "the secrets that people choose", "no secret can be guessed", "Secrets"),
     _offline(
         "secret.rights",

@@ -6,7 +6,7 @@ import ssl
 from pydantic import Field
 
 from forwarder import tls
-from forwarder.config.types import Duration, PathStr, Section, Size
+from forwarder.config.types import Count, Duration, PathStr, Section, Size
 from forwarder.core.errors import SettingsError
 
 MAX_URL = 8192
@@ -64,7 +64,7 @@ class ListenerLimits(Section):
         grace: how long requests in progress may still take after the forwarder begins to stop.
     """
 
-    max_connections: int = Field(default=1000, ge=8, le=1_000_000)
+    max_connections: Count = Field(default=1000, ge=8, le=1_000_000)
     header_timeout: Duration = Field(default="5s", validate_default=True, gt=0)
     body_timeout: Duration = Field(default="10s", validate_default=True, gt=0)
     keep_alive: Duration = Field(default="30s", validate_default=True, gt=0)

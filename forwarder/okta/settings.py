@@ -18,7 +18,7 @@ from pydantic import (
 
 from forwarder.config.hosts import is_loopback, split_url
 from forwarder.config.rsa_keys import private_rsa_key
-from forwarder.config.types import Duration, PathStr, Secret, Section
+from forwarder.config.types import Duration, PathStr, Secret, Section, Share
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
 from forwarder.okta.hooks.event_type_presets import PRESETS, RULES, event_type_problems, resolve
 from forwarder.okta.scopes import SCOPES, check_scopes
@@ -300,4 +300,4 @@ class ReconcileSettings(Section):
     poll: Duration = Field(default="60s", validate_default=True, gt=0)
     lookback: Duration = Field(default="1h", validate_default=True, gt=0)
     grace: Duration = Field(default="5m", validate_default=True, gt=0)
-    rate_share: float = Field(default=0.3, gt=0, le=1)
+    rate_share: Share = Field(default=0.3, gt=0, le=1)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from forwarder.config.types import Duration, PathStr, Section
+from forwarder.config.types import Count, Duration, PathStr, Section
 from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
 from forwarder.rules.files import has_suffix, is_folder, walk
 from forwarder.rules.load import load, read_rules
@@ -45,7 +45,7 @@ class RulesSettings(Section):
     again: Duration = Field(default="1h", validate_default=True, gt=0)
     late: Duration = Field(default="10m", validate_default=True, gt=0)
     max_age: Duration = Field(default="24h", validate_default=True, gt=0)
-    max_keys: int = Field(default=100_000, ge=1, le=1_000_000_000)
+    max_keys: Count = Field(default=100_000, ge=1, le=1_000_000_000)
     orgs: tuple[str, ...] | None = Field(default=None, min_length=1)
 
     def files_for_hooks(self) -> tuple[Path, ...]:

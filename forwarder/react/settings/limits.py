@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from forwarder.config.types import Section
+from forwarder.config.types import Count, Section
 from forwarder.react.settings.types import Network, Rate, Text
 
 
@@ -45,4 +45,4 @@ class LimitsSettings(Section):
     timed: Rate = Field(default="10/1h", validate_default=True)
     prompt: Rate = Field(default="20/1d", validate_default=True)
     prompt_per_user: Rate = Field(default="1/1d", validate_default=True)
-    prompts_at_once: int = Field(default=5, ge=1, le=1000)
+    prompts_at_once: Count = Field(default=5, ge=1, le=1000)

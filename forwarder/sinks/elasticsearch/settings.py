@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from forwarder import tls
 from forwarder.config.hosts import split_http_url
-from forwarder.config.types import Duration, PathStr, Secret, Section
+from forwarder.config.types import Count, Duration, PathStr, Secret, Section
 from forwarder.ecs.action import ACTION_DATASET
 from forwarder.ecs.alert import ALERT_DATASET
 from forwarder.ecs.document import DATASET, DocumentOptions
@@ -76,7 +76,7 @@ class BasicAuth(Section):
 
 class _Delivery(DeliverySettings):
     # A class, not only a default value, so that the other keys of `delivery` keep their defaults if one key is set.
-    concurrency: int = Field(default=2, ge=1, le=8)
+    concurrency: Count = Field(default=2, ge=1, le=8)
 
 
 class ElasticsearchSinkSettings(SinkSettings):

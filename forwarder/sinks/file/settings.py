@@ -2,11 +2,11 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from forwarder.config.types import Duration, NewFileStr, Size
+from forwarder.config.types import NO_BOOLEAN, Duration, NewFileStr, Size
 from forwarder.sink_settings import SinkSettings
 
 
@@ -29,7 +29,7 @@ class FileSinkSettings(SinkSettings):
     format: Literal["ecs", "raw"] = "ecs"
     rotate_bytes: Size = Field(default="256MiB", validate_default=True, ge=1024)
     rotate_age: Duration = Field(default="1d", validate_default=True, ge=1)
-    max_files: int | None = Field(default=None, ge=0, le=1_000_000)
+    max_files: Annotated[int, Field(ge=0, le=1_000_000), NO_BOOLEAN] | None = None
 
     @property
     def real_path(self) -> Path:

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from forwarder import tls
 from forwarder.config.hosts import split_http_url
-from forwarder.config.types import PathStr, Secret, Size
+from forwarder.config.types import Count, PathStr, Secret, Size
 from forwarder.http.settings import HEADER_NAME, HTTP_HEADERS
 from forwarder.sink_settings import DeliverySettings, SinkSettings
 
@@ -38,10 +38,10 @@ _HeaderValue = Annotated[Secret, AfterValidator(_header_value)]
 
 class _Delivery(DeliverySettings):
     # A class, not only default values, so that the other keys of `delivery` keep their defaults if one key is set.
-    batch_events: int = Field(default=100, ge=1, le=5_000)
+    batch_events: Count = Field(default=100, ge=1, le=5_000)
     # By default, a gRPC server accepts messages of at most 4 MiB.
     batch_bytes: Size = Field(default="1MiB", validate_default=True, ge=1024)
-    concurrency: int = Field(default=2, ge=1, le=8)
+    concurrency: Count = Field(default=2, ge=1, le=8)
 
 
 class OtlpSinkSettings(SinkSettings):
