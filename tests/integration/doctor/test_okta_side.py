@@ -146,7 +146,7 @@ async def test_events_with_another_secret_are_in_what_the_forwarder_reports(ther
             while not (await there.doctor("forwarder")).bad:
                 await asyncio.sleep(0.05)
         found = await there.doctor("forwarder.problems")
-    row = found.of("forwarder.problems", "1 request to acme")
+    row = found.of("forwarder.problems", "1 request of Okta to acme")
     assert (row["verdict"], "forwarder hooks sync --org acme --resend-secret" in row["mend"]) == ("fail", True)
 
 
