@@ -110,7 +110,7 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
 
     from forwarder.core.ports import DeadLetterSelection
     from forwarder.metrics import Metrics
-    from forwarder.okta.api.client import OktaClient
+    from forwarder.okta.api.client import OktaClient, RetryPolicy
     from forwarder.okta.system_log.backfill import Backfill, backlog
     from forwarder.okta.system_log.pages import PATH, SystemLog
     from forwarder.store.interface import open_commands, open_store
@@ -121,7 +121,8 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
     clock, metrics = SystemClock(), Metrics()
     # Raises StoreError if there is no store: `open_store` below would create one.
     open_commands(settings.store, clock).dead_letters(DeadLetterSelection(), limit=1)
-    api = OktaClient(org.url, org.api, share, clock)
+    retry = RetryPolicy(give_up_after=15.0)  # with the timeout of a query of the log: a person waits for this command
+    api = OktaClient(org.url, org.api, share, clock, retry=retry)
     store = await open_store(settings.store, clock, metrics)
 
     async def stop_if_behind() -> None:

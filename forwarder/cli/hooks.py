@@ -211,13 +211,13 @@ def delete(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool,
 
 
 def _run(selection: HookSelection, act: Callable[[HookAdmin], Awaitable[None]]) -> None:
-    from forwarder.okta.api.client import OktaClient
+    from forwarder.okta.api.client import IN_COMMAND, OktaClient
 
     async def run() -> None:
         org = selection.org
         assert org.url is not None
         assert org.api is not None
-        async with OktaClient(org.url, org.api, selection.rate_share, SystemClock()) as api:
+        async with OktaClient(org.url, org.api, selection.rate_share, SystemClock(), retry=IN_COMMAND) as api:
             await act(HookAdmin(api))
 
     asyncio.run(run())

@@ -70,9 +70,9 @@ def okta_role(
     api = _credentials(settings, name, token)
 
     async def run() -> bool:
-        from forwarder.okta.api.client import OktaClient
+        from forwarder.okta.api.client import IN_COMMAND, OktaClient
 
-        client = OktaClient(wanted.url, api, settings.reconcile.rate_share, SystemClock())
+        client = OktaClient(wanted.url, api, settings.reconcile.rate_share, SystemClock(), retry=IN_COMMAND)
         try:
             async with client:
                 after = before = await look(client, wanted)

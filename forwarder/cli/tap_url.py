@@ -11,10 +11,13 @@ from forwarder.cli.tap_store import FIELDS, Notice, TapOptions
 from forwarder.core.errors import ForwarderError
 from forwarder.core.urls import split_url
 from forwarder.core.wording import agrees, count
+from forwarder.http_deadline import HttpDeadline
 
 _WHERE = "name the forwarder's ops listener, which is `ops.listen` in its configuration: --url http://HOST:9464"
 _EXCERPT = 200
-_SILENCE = 40.0  # seconds without data that count as an error; the stream has a comment every 15 s
+_SILENCE = 40.0  # seconds without a line that count as an error; the stream has a comment every 15 s
+_START = 20.0  # seconds for the headers
+_LONGEST_LINE = 16 << 20  # bytes
 
 
 def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[str, Any] | Notice]:
@@ -38,7 +41,10 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
     try:
         with (
             httpx.Client(timeout=httpx.Timeout(10, read=silence)) as client,
-            client.stream("GET", f"{url.rstrip('/')}/api/events", params=query, headers=headers) as response,
+            HttpDeadline(min(_START, silence)) as deadline,
+            client.stream(
+                "GET", f"{url.rstrip('/')}/api/events", params=query, headers=headers, extensions=deadline.extensions
+            ) as response,
         ):
             if response.status_code != httpx.codes.OK:
                 raise ForwarderError(_refusal(url, response))
@@ -46,18 +52,44 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
                 raise ForwarderError(
                     f"{url} answers, but not with the live stream of a forwarder: {_start(response)}; {_WHERE}"
                 )
+            deadline.stop()
             yield Notice("waiting for new events; Ctrl-C ends the command")
-            yield from _events(response.iter_lines(), ends_at, wanted.form)
+            yield from _events(_lines(response, silence), ends_at, wanted.form)
     except httpx.ReadTimeout as error:
         if ends_at is None or time.monotonic() < ends_at:
             raise ForwarderError(
-                f"{url} has sent nothing for {silence:g} s; check that the forwarder at this address still runs"
+                f"{url} has sent no line for {silence:g} s; check that the forwarder at this address still runs"
             ) from error
         return
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
+        if deadline.is_over:
+            if ends_at is not None and time.monotonic() >= ends_at:
+                return
+            raise ForwarderError(f"{url} has not answered within {_START:g} s; {_WHERE}") from error
         raise ForwarderError(f"{url} cannot be read: {error}; {_WHERE}") from error
     if ends_at is None or time.monotonic() < ends_at:
         yield Notice("the forwarder stopped")
+
+
+def _lines(response: httpx.Response, silence: float) -> Iterator[str]:
+    """Yield the lines of the body. Unlike httpx, this limits the length of a line, and the time until its end.
+
+    Raises:
+        httpx.ReadTimeout: no line has ended for `silence` seconds.
+        ValueError: a line is too long.
+    """
+    received, gives_up_at = bytearray(), time.monotonic() + silence
+    for piece in response.iter_bytes():
+        received += piece
+        if b"\n" in piece:
+            *lines, received = received.split(b"\n")
+            for line in lines:
+                yield line.decode(errors="replace").removesuffix("\r")
+            gives_up_at = time.monotonic() + silence
+        elif len(received) > _LONGEST_LINE:
+            raise ValueError(f"a line has more than {_LONGEST_LINE:,} bytes")
+        elif time.monotonic() > gives_up_at:
+            raise httpx.ReadTimeout("no line has ended", request=response.request)
 
 
 def _events(lines: Iterator[str], ends_at: float | None, form: str | None) -> Iterator[dict[str, Any] | Notice]:

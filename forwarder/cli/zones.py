@@ -160,12 +160,12 @@ def _select(config: Path, name: str | None) -> tuple[str, Settings, OrgSettings]
 @asynccontextmanager
 async def _connect(name: str, settings: Settings, org: OrgSettings) -> AsyncIterator[ZoneWriter]:
     """Yield a writer for the zones of the org `name`. The writer is valid only inside the `async with` block."""
-    from forwarder.okta.api.client import OktaClient
+    from forwarder.okta.api.client import IN_COMMAND, OktaClient
 
     assert org.url is not None
     assert org.api is not None
     clock = SystemClock()
-    async with OktaClient(org.url, org.api, settings.reconcile.rate_share, clock) as api:
+    async with OktaClient(org.url, org.api, settings.reconcile.rate_share, clock, retry=IN_COMMAND) as api:
         yield zone_writer(
             name,
             org.url,

@@ -1,6 +1,5 @@
 """Sends requests to Kibana and Grafana, and reads the responses."""
 
-import time
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn, Self, TypeVar
 
@@ -10,6 +9,7 @@ import msgspec
 from forwarder import tls
 from forwarder.connection_errors import why_unreachable
 from forwarder.core.errors import SetupError
+from forwarder.http_deadline import HttpDeadline
 from forwarder.setup.server_settings import ServerSettings
 
 TIMEOUT = 60.0
@@ -72,6 +72,7 @@ class ServerClient:
             auth=settings.login,
             verify=trusted,
             timeout=timeout,
+            limits=httpx.Limits(max_keepalive_connections=0),  # see `HttpDeadline`
             follow_redirects=False,  # credentials are sent only to the configured address
             trust_env=False,
         )
@@ -85,9 +86,16 @@ class ServerClient:
     def ask(self, method: str, url: str, **more: Any) -> ServerResponse:
         """Send one request. Raise SetupError if there is no response, or if the response is a 401 or a redirect."""
         try:
-            with self._client.stream(method, url, **more) as streamed:
+            with (
+                HttpDeadline(self._timeout) as deadline,
+                self._client.stream(method, url, extensions=deadline.extensions, **more) as streamed,
+            ):
                 answer = ServerResponse(streamed.status_code, streamed.headers, _decoded(self._read(streamed)))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if deadline.is_over:
+                raise SetupError(
+                    f"no complete response from {self._url} within {self._timeout:g} s; check --url, and the proxies on the way"
+                ) from error
             reason, hint = why_unreachable(
                 error, "--url", untrusted="give the CA certificate of the server with --ca-file"
             )
@@ -101,14 +109,9 @@ class ServerClient:
         return answer
 
     def _read(self, streamed: httpx.Response) -> bytes:
-        gives_up = time.monotonic() + self._timeout
         content = b""
         for piece in streamed.iter_bytes():
             content += piece
-            if time.monotonic() > gives_up:
-                raise SetupError(
-                    f"the response of {self._url} has not ended after {self._timeout:g} s; check --url, and the proxies on the way"
-                )
             if len(content) > _LARGEST:
                 raise SetupError(
                     f"the response of {self._url} is larger than {_LARGEST:,} bytes; check --url: the address may be that of"

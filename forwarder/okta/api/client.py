@@ -5,6 +5,7 @@ other forwarder still answers Okta's hooks while the import runs.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable, Mapping
 from typing import Any, Self
@@ -44,11 +45,17 @@ class RetryPolicy(msgspec.Struct, frozen=True):
         timeout: seconds per attempt. Okta itself gives up on a query of its log after 30 s.
         backoff: the wait between attempts. It does not apply after a 429 if the rate limit is used up: then the next
             attempt waits until the limit resets.
+        give_up_after: seconds since the first attempt after which no other attempt is made, except after a 429.
     """
 
     attempts: int = 5
     timeout: float = 45.0
     backoff: Backoff = Backoff(base=1.0, cap=30.0)
+    give_up_after: float = math.inf
+
+
+IN_COMMAND = RetryPolicy(timeout=20.0, give_up_after=25.0)
+"""The policy of a command, for which a person waits: each call ends within a minute."""
 
 
 class _Request(msgspec.Struct, frozen=True):
@@ -173,10 +180,12 @@ class OktaClient:
     async def _send_with_retries(self, request: _Request, limiter: RateLimiter) -> Response:
         attempts = 0
         may_be_done = refreshed = False
+        gives_up_at = math.inf
         while True:
             if self._credentials.token is None:
                 await self._limits.limiter(TOKEN_PATH).acquire()  # a token may have to be fetched first
             await limiter.acquire()
+            gives_up_at = min(gives_up_at, self._clock.monotonic() + self._retry.give_up_after)
             result = await self._send_once(request)
             if isinstance(result, RawResponse):
                 sent_at = from_http_date(result.headers.get("date", ""))
@@ -188,7 +197,8 @@ class OktaClient:
                 continue
             if status == 404 and may_be_done and request.method == "DELETE":
                 return Response(204, b"", {})  # an earlier attempt deleted it, and its response was lost
-            if attempts >= self._retry.attempts or not _is_retryable(request, result):
+            is_over = status != 429 and self._clock.monotonic() >= gives_up_at
+            if is_over or attempts >= self._retry.attempts or not _is_retryable(request, result):
                 raise self._error(request, result, attempts)
             may_be_done = may_be_done or status != 429
             await self._back_off(request, limiter, result, attempts)

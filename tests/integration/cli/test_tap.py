@@ -1,8 +1,12 @@
 """`forwarder tap` on a store: what it shows, in which form, and when it ends. Following: tests/e2e/test_commands.py."""
 
 import asyncio
+import contextlib
+import itertools
 import json
+import socket
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -303,6 +307,57 @@ def test_what_is_not_the_live_stream_of_a_forwarder_is_told_and_no_password_is_s
         server.shutdown()
     assert (done.exit_code, told in done.stderr) == (1, True), done.stderr
     assert "planted-password" not in done.output
+
+
+@contextlib.contextmanager
+def repeating(*answer: bytes) -> Iterator[str]:
+    """The address of a server that sends the parts of this answer, and repeats the last part without end."""
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            for part in itertools.chain(answer, itertools.repeat(answer[-1])):
+                connection.sendall(part)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ((STREAM_HEAD, 1_000_000 * b"x"), "a line has more than 16,777,216 bytes"),
+        ((b"HTTP/1.1 200 OK\r\nx: ", 100_000 * b"x"), "cannot be read"),
+    ],
+)
+def test_a_line_or_a_header_without_an_end_is_not_read_without_end(
+    config: Path, answer: tuple[bytes, ...], told: str
+) -> None:
+    with repeating(*answer) as url:
+        done = run(config, "--url", url)
+    assert (done.exit_code, told in done.stderr) == (1, True), done.stderr
+    assert "name the forwarder's ops listener" in done.stderr
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n", STREAM_HEAD + b"data: "])
+def test_bytes_without_an_end_do_not_outlast_the_time_of_the_command(config: Path, head: bytes) -> None:
+    with repeating(head, b"x") as url:
+        done = run(config, "--url", url, "--for", "1s")
+    assert done.exit_code in {0, 1}
+
+
+def test_a_line_separator_in_an_event_ends_no_line(config: Path) -> None:
+    event = dict.fromkeys(("published", "source", "event_type", "outcome", "actor", "target", "client_ip"), "a\u2028b")
+    line = b"event: event\r\ndata: " + json.dumps(event, ensure_ascii=False).encode() + b"\r\n\r\n"
+    with repeating(STREAM_HEAD + line, b": \n") as url:
+        done = run(config, "--url", url, "--limit", "1", "--format", "json")
+    assert (done.exit_code, json.loads(done.stdout)) == (0, event)
 
 
 def test_an_org_that_neither_the_configuration_nor_the_store_has_is_refused(config: Path) -> None:

@@ -34,7 +34,10 @@ def endless(piece: bytes) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("piece", "timeout", "told"),
-    [(b" ", 0.05, "has not ended after 0.05 s"), (b" " * 1_000_000, TIMEOUT, "is larger than 16,777,216 bytes")],
+    [
+        (b" ", 0.05, "no complete response from .* within 0.05 s"),
+        (b" " * 1_000_000, TIMEOUT, "is larger than 16,777,216 bytes"),
+    ],
 )
 def test_a_response_without_an_end_is_given_up(piece: bytes, timeout: float, told: str) -> None:
     with endless(piece) as url, ServerClient(KibanaSettings(url=url), {}, timeout) as client:

@@ -2,16 +2,21 @@
 
 import asyncio
 import gzip
+import json
 import resource
 import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
+from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaRefusedError, OktaTooLargeError, OktaUnreachableError
 from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient, RetryPolicy
@@ -164,6 +169,46 @@ async def test_a_call_is_retried_after_a_broken_or_silent_connection(server: Okt
     with pytest.raises(OktaUnreachableError, match=r"GET .*/api/v1/logs.*within 0\.3 s; 3 attempts; check"):
         await passing(clock_of(server), client.call("GET", LOGS))
     await client.close()
+
+
+async def test_a_call_of_a_command_gives_up_after_a_time(server: OktaServer) -> None:
+    client = token_client(server, RetryPolicy(attempts=9, backoff=Backoff(base=8.0, cap=8.0), give_up_after=10.0))
+    server.otherwise = BUSY
+    with pytest.raises(OktaRefusedError, match="503 E0000009"):
+        await passing(clock_of(server), client.call("GET", LOGS))
+    assert clock_of(server).monotonic() == 12.0  # three waits of half of 8 s
+    await client.close()
+
+
+async def test_a_call_of_a_command_waits_for_the_rate_limit(server: OktaServer) -> None:
+    client = token_client(server, RetryPolicy(backoff=Backoff(base=8.0, cap=8.0), give_up_after=3.0))
+    server.answers.extend([Reply(429, b"{}"), Reply(429, b"{}")])
+    await passing(clock_of(server), client.call("GET", LOGS))
+    assert len(server.calls) == 3
+    await client.close()
+
+
+@pytest.mark.parametrize("words", [("hooks", "list"), ("zones", "show")])
+@pytest.mark.slow
+async def test_a_command_gives_up_within_a_minute(tmp_path: Path, words: tuple[str, ...]) -> None:
+    async with OktaServer() as silent:
+        silent.otherwise = Reply(silent=True)
+        org = {
+            "url": silent.url,
+            "api": {"token": TOKEN},
+            "secrets": ["x" * 40],
+            "zones": {"bad": {"ips": ["192.0.2.1"]}},
+        }
+        (tmp_path / "forwarder.yaml").write_text(
+            json.dumps(
+                {"orgs": {"acme": org}, "sinks": {"archive": {"kind": "file", "path": str(tmp_path / "events.ndjson")}}}
+            )
+        )
+        arguments = [*words, "--config", str(tmp_path / "forwarder.yaml")]
+        async with asyncio.timeout(60):
+            done = await asyncio.to_thread(CliRunner().invoke, main, arguments)
+    assert done.exit_code == 1
+    assert f"no response from {silent.url[7:]} within 20 s; 2 attempts; check the org's `url`" in done.output
 
 
 _CHECK = "check the org's `url`, and that the server runs"
