@@ -155,7 +155,7 @@ async def some_items_throttled(stream: Stream, events: Sequence[Event]) -> bool:
     """Send batches that grow until one of them is taken in part; see that just the rest of it must be sent again."""
     numbered = [StoredEvent(seq, event) for seq, event in enumerate(events, 1)]
     whole = await stream.send(*numbered)
-    assert (whole.reason, whole.whole, len(whole.retry)) == (RetryReason.THROTTLED, True, len(numbered))
+    assert (whole.reason, whole.split, len(whole.retry)) == (RetryReason.TOO_LARGE, True, len(numbered))
     for size in range(2, 40):
         outcome = await stream.send(*numbered[-size:])
         delivered, retry, rejected = seqs(outcome)

@@ -12,6 +12,7 @@ dead letter. If the cause is the cluster, every event fails until an operator ac
 """
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
@@ -45,6 +46,9 @@ _OTHER_TEMPLATE = (
 )
 _CONFLICT = "version_conflict_engine_exception"
 """The only error type which means that a document with the `_id` of the request exists already."""
+
+_MEMORY = re.compile(r"(\w+)_operation_bytes=(\d{1,20}), max_\1_bytes=(\d{1,20})")
+"""Matches the size of an operation and the limit for all operations together, in the text of a 429."""
 
 _FAILURE_STORE = ResponseVerdict(reject=RejectReason.FAILURE_STORE)
 _OPERATOR_MUST_ACT = {"index_closed_exception", "validation_exception"}
@@ -106,7 +110,7 @@ def items(response: Any, events: int, ids: Sequence[str] = ()) -> list[tuple[Res
     found = response.get("items") if isinstance(response, dict) else None
     if not isinstance(found, list) or len(found) != events:
         return None
-    return [_item(item, sent) for item, sent in zip_longest(found, ids)]
+    return [_item(item, sent, alone=events == 1) for item, sent in zip_longest(found, ids)]
 
 
 def other_success(status: int, events: int) -> tuple[ResponseVerdict, str] | None:
@@ -146,7 +150,7 @@ def template_warning(response: Any, *, raw: bool) -> str | None:
     return _OTHER_TEMPLATE.format(through=through)
 
 
-def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
+def _item(item: Any, sent: str | None, *, alone: bool) -> tuple[ResponseVerdict, str]:
     result = item.get("create") if isinstance(item, dict) and len(item) == 1 else None
     status = result.get("status") if isinstance(result, dict) else None
     if not isinstance(result, dict) or type(status) is not int:
@@ -165,6 +169,8 @@ def _item(item: Any, sent: str | None) -> tuple[ResponseVerdict, str]:
     detail = _detail(kind, reason, status)
     if status == 400 and (kind in _OPERATOR_MUST_ACT or reason.startswith(_NO_PIPELINE)):
         return response_verdicts.REFUSED, detail
+    if alone and status == 429 and _never_fits(reason):
+        return response_verdicts.TOO_LARGE, detail
     if kind == "fail_processor_exception":  # the status is 500, but the operator's pipeline rejects the event
         return response_verdicts.MAPPING, detail
     return verdict, detail or f"the response has status {status} for this event"
@@ -182,6 +188,8 @@ def request_error(status: int, body: Any, events: int, target: str = "") -> tupl
     detail = f"HTTP {status}{to}: {_detail(kind, reason, status)}".removesuffix(": ")
     if status in (400, 422) and kind != "action_request_validation_exception":
         return response_verdicts.REFUSED, detail
+    if status == 429 and _never_fits(reason):
+        return response_verdicts.request_verdict(413, events), detail
     verdict = response_verdicts.request_verdict(status, events)
     # The client library raises an error for some 2xx responses too. The error does not have the items of the response,
     # so the outcome is unknown.
@@ -228,6 +236,13 @@ def _error(response: dict[str, Any]) -> tuple[str, str]:
     if isinstance(error, dict):
         return str(error.get("type") or ""), str(error.get("reason") or "")
     return "", _text(error)
+
+
+def _never_fits(reason: str) -> bool:
+    """Return whether `reason`, the text of a 429, says that an operation is larger than the server's limit for all
+    operations together (a part of its heap). Such an operation is refused even by an idle server."""
+    memory = _MEMORY.search(reason)
+    return memory is not None and int(memory[2]) > int(memory[3])
 
 
 def _text(body: Any) -> str:

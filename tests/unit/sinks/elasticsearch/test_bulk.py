@@ -58,6 +58,46 @@ def test_a_document_that_was_created_is_delivered(status: int) -> None:
     assert verdict_of(item(status)) == response_verdicts.DELIVERED
 
 
+def _pressure(kind: str, size: int, limit: int) -> str:
+    """Elasticsearch's text about an operation for which there is no memory now."""
+    used = "coordinating_and_primary_bytes=20000199, replica_bytes=0, all_bytes=20000199"
+    return f"rejected execution of {kind} operation [{used}, {kind}_operation_bytes={size}, max_{kind}_bytes={limit}]"
+
+
+@pytest.mark.parametrize(
+    ("events", "size", "wanted"),
+    [
+        (1, 80_000_188, response_verdicts.TOO_LARGE),
+        (2, 80_000_188, response_verdicts.THROTTLED),  # the operation has documents of several items
+        (1, 51_897_958, response_verdicts.THROTTLED),
+        (1, 9, response_verdicts.THROTTLED),
+    ],
+)
+def test_a_document_is_too_large_if_the_limit_of_the_server_is_below_its_own_size(
+    events: int, size: int, wanted: ResponseVerdict
+) -> None:
+    busy = item(429, "es_rejected_execution_exception", _pressure("primary", size, 51_897_958))
+    found = bulk.items({"items": [busy] * events}, events)
+    assert found is not None
+    assert {verdict for verdict, _ in found} == {wanted}
+
+
+@pytest.mark.parametrize(
+    ("events", "size", "wanted"),
+    [
+        (1, 60_000_199, response_verdicts.TOO_LARGE),
+        (2, 60_000_199, response_verdicts.SPLIT_TOO_LARGE),
+        (2, 51_897_958, response_verdicts.THROTTLED),
+    ],
+)
+def test_a_request_is_too_large_if_the_limit_of_the_server_is_below_its_own_size(
+    events: int, size: int, wanted: ResponseVerdict
+) -> None:
+    reason = _pressure("coordinating", size, 51_897_958)
+    body = {"error": {"type": "es_rejected_execution_exception", "reason": reason}}
+    assert bulk.request_error(429, body, events)[0] == wanted
+
+
 def test_a_document_that_is_there_already_is_delivered() -> None:
     assert verdict_of(item(409, "version_conflict_engine_exception", "exists")) == response_verdicts.DELIVERED
 
