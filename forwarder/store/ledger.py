@@ -68,6 +68,7 @@ class Ledger(msgspec.Struct, frozen=True):
             forwarder last ran on the store.
         events: the number of events whose bodies the store holds.
         bytes: the size of the store on disk in bytes, including the WAL.
+        used_bytes: the size of the used pages of the store in bytes: new events can use the others.
         wal_bytes: the size of the WAL in bytes.
         removed: for each sink that is no longer configured, by the name of the sink, the number of events that wait for
             the sink or are dead letters of the sink. A sink for which the number is 0 is left out.
@@ -83,6 +84,7 @@ class Ledger(msgspec.Struct, frozen=True):
     sinks: dict[str, SinkLedger]
     events: int
     bytes: int
+    used_bytes: int = 0
     wal_bytes: int = 0
     removed: Mapping[str, int] = {}
     alerts: int = 0
@@ -91,9 +93,9 @@ class Ledger(msgspec.Struct, frozen=True):
 
     @property
     def waiting_bytes(self) -> int:
-        """An estimate of the bytes on disk of all events that wait for the sink with the most waiting events."""
+        """An estimate of the bytes in used pages of all events that wait for the sink with the most waiting events."""
         waiting = max((sink.waiting for sink in self.sinks.values()), default=0)
-        return round(self.bytes * min(1.0, waiting / self.events)) if self.events else 0
+        return round(self.used_bytes * min(1.0, waiting / self.events)) if self.events else 0
 
     @property
     def imbalances(self) -> list[str]:

@@ -29,7 +29,10 @@ STATUS: dict[str, Any] = {
     "store_disk_bytes": 100_000,
     "store_disk_free_bytes": 50_000,
     "sinks": {"siem": SINK, "archive": SINK | {"state": "paused", "last_success_seconds_ago": None}},
-    "okta": {"acme": {"hook": {"condition": "unverified"}}, "other": {"hook": None}},
+    "okta": {
+        "acme": {"hook": {"condition": "unverified"}, "refused": 5, "okta_refused": 2},
+        "other": {"hook": None, "refused": 0, "okta_refused": 0},
+    },
 }
 NOW = 1_000_000_000
 
@@ -53,6 +56,8 @@ def test_a_scrape_repeats_the_status() -> None:
     assert gauge(metrics, "sink_last_delivery_timestamp_seconds", sink="siem") == 997
     assert gauge(metrics, "sink_last_delivery_timestamp_seconds", sink="archive") is None
     assert [gauge(metrics, "sink_paused", sink=name) for name in ("siem", "archive")] == [0, 1]
+    assert gauge(metrics, "hook_refused_requests", org="acme", sender="okta") == 2
+    assert gauge(metrics, "hook_refused_requests", org="acme", sender="other") == 3
     assert gauge(metrics, "hook_state", org="acme", condition="unverified") == 1
     assert gauge(metrics, "hook_state", org="acme", condition="live") == 0
     assert gauge(metrics, "hook_state", org="other", condition="live") is None
@@ -68,8 +73,11 @@ def test_the_law_of_the_ledger_is_a_metric() -> None:
 def test_what_is_over_is_no_longer_shown() -> None:
     metrics = Metrics()
     set_gauges(metrics, STATUS, NOW)
-    later = {"ready": False, "okta": {"acme": {"hook": {"condition": "live"}}}, "sinks": {"archive": SINK}}
+    acme = {"hook": {"condition": "live"}, "refused": 0, "okta_refused": 0}
+    later = {"ready": False, "okta": {"acme": acme}, "sinks": {"archive": SINK}}
     set_gauges(metrics, STATUS | later, NOW)
     assert gauge(metrics, "ready") == 0
     assert gauge(metrics, "sink_paused", sink="archive") == 0
+    assert gauge(metrics, "hook_refused_requests", org="acme", sender="okta") == 0
+    assert gauge(metrics, "hook_refused_requests", org="other", sender="okta") is None  # a reload removed the org
     assert gauge(metrics, "hook_state", org="acme", condition="unverified") == 0

@@ -86,7 +86,7 @@ function storeCard(state) {
       ${fact("Stored", number(status.stored))}
       ${fact("Duplicates", number(status.duplicates))}
       ${fact("Malformed", number(status.rejected), status.rejected ? "warn" : "")}
-      ${fact("Waiting, of the limit", html`${percent} of ${bytes(status.store_max_bytes)}`, full > 0.5 ? "warn" : "")}
+      ${fact("Waiting, of the limit", html`${percent} of ${bytes(status.store_max_bytes)}`, full > 0.8 ? "bad" : full > 0.5 ? "warn" : "")}
       ${fact("On disk", html`${bytes(status.store_bytes)}, ${bytes(status.store_disk_free_bytes)} free`)}
     </dl>
     ${status.not_ready_reason ? html`<p class="error">${status.not_ready_reason}</p>` : nothing}

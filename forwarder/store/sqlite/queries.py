@@ -21,6 +21,7 @@ from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 from forwarder.store.sqlite.schema import file_bytes, wal_path
+from forwarder.store.sqlite.space import used_bytes
 
 EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
 _DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uuid, event_type"
@@ -186,11 +187,12 @@ def ledger(db: sqlite3.Connection, path: Path, *, exact: bool) -> Ledger:
                 sinks[name] = SinkLedger(delivered, dead, discarded, skipped, filtered, waiting, position, oldest)
             elif waiting + dead:
                 removed[name] = waiting + dead
+        used = used_bytes(db)
     bodies = 0 if last is None else last - first + 1
     wal = file_bytes(wal_path(path))
     size = file_bytes(path) + wal
     receiver_dead = letters.get((RECEIVER, "dead"), 0)
-    return Ledger(stored, duplicates, rejected, sinks, bodies, size, wal, removed, alerts, actions, receiver_dead)
+    return Ledger(stored, duplicates, rejected, sinks, bodies, size, used, wal, removed, alerts, actions, receiver_dead)
 
 
 def damage(db: sqlite3.Connection, timeout: float) -> list[str] | None:

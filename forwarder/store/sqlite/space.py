@@ -1,6 +1,7 @@
 """Computes how much of `store.max_size` events may use, and creates the error for an append that does not fit."""
 
 import math
+import sqlite3
 
 from forwarder.core.errors import StoreFullError, StoreTooSmallError
 
@@ -21,6 +22,18 @@ _MAX_BATCH_SHARE = 0.5
 """The largest part of `room` that one batch may take. It is less than 1: uuids and dead letters take space too."""
 
 _MIB = 1024 * 1024
+
+USED = (
+    "((SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)) "
+    "* (SELECT page_size FROM pragma_page_size)"
+)
+"""The SQL expression of `used_bytes`."""
+
+
+def used_bytes(db: sqlite3.Connection) -> int:
+    """Return the number of bytes in used pages. Free pages do not count, because SQLite reuses free pages before the
+    file grows."""
+    return int(db.execute(f"SELECT {USED}").fetchone()[0])
 
 
 def on_disk(size: int) -> int:

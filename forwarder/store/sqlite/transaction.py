@@ -36,12 +36,8 @@ def _insert(table: str, columns: int) -> dict[int, str]:
     return {rows: insert + ", ".join([row] * rows) for rows in _LENGTHS}
 
 
-_USED = (
-    "((SELECT page_count FROM pragma_page_count) - (SELECT freelist_count FROM pragma_freelist_count)) "
-    "* (SELECT page_size FROM pragma_page_size)"
-)
 # One statement reads both the counters and the used bytes, because each statement releases the GIL.
-_BEFORE = f"SELECT stored, duplicates, rejected, alerts, actions, {_USED} FROM counters"  # noqa: S608 - constants
+_BEFORE = f"SELECT stored, duplicates, rejected, alerts, actions, {space.USED} FROM counters"  # noqa: S608 - constants
 _INSERT_IDS = _insert("known (org, uuid, since, log_copies, digest)", 5)
 _INSERT_EVENTS = _insert("events", 9)
 _INSERT_PENDING = _insert("awaited", 6)
@@ -301,7 +297,7 @@ class Transaction:
             freed = prune.drop_settled(self.db, at_least=need)
             if freed < need:
                 freed += action_rows.drop_oldest(self.db, self.now, need - freed)
-            self._free_bytes = self._room - _used_bytes(self.db)
+            self._free_bytes = self._room - space.used_bytes(self.db)
             # SQLite frees only whole pages. The dropped bytes may not have freed a page yet, but they will when more
             # rows of the same page are dropped. So it is enough if `freed` is at least `size`.
             if self._free_bytes < need and freed < size:
@@ -334,9 +330,3 @@ def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...
         while len(rows) - at >= length:
             yield rows[at : at + length]
             at += length
-
-
-def _used_bytes(db: sqlite3.Connection) -> int:
-    """Return the number of bytes in used pages. Free pages do not count, because SQLite reuses free pages before the
-    file grows."""
-    return int(db.execute(f"SELECT {_USED}").fetchone()[0])

@@ -44,6 +44,21 @@ async def test_settled_bodies_are_dropped_after_the_retention_and_not_before(pat
         assert (await store.ledger()).balanced
 
 
+async def test_room_that_dropped_bodies_have_left_is_not_that_of_waiting_events(path: Path) -> None:
+    clock = ManualClock()
+    async with opened(path, clock) as store:
+        await store.append(Batch(events(50, size=50_000)), timeout=5)
+        assert (await store.ledger()).waiting_bytes > 2_000_000
+        await settle(store, "siem", delivered(50, 50))
+        await clock.advance(8 * DAY)
+        await prune(store)
+        await append_at(store, clock, 1)
+        ledger = await store.ledger()
+        assert (ledger.events, ledger.sinks["siem"].waiting) == (1, 1)
+        assert ledger.bytes > 2_000_000
+        assert ledger.waiting_bytes < 1_000_000
+
+
 async def test_bodies_are_dropped_after_the_retention_though_the_clock_was_a_year_ahead_before(path: Path) -> None:
     clock = ManualClock()
     async with opened(path, clock) as store:
