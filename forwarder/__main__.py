@@ -19,6 +19,8 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _open_standard_streams()
     _check_folder()
+    # A umask such as 0777 would take the rights of the owner too, and the next start could not open the store.
+    os.umask(os.umask(0o077) & 0o077)
     try:
         command_line = import_module("forwarder.cli.main")
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -170,3 +170,19 @@ def test_a_signal_during_the_start_stops_the_forwarder_and_both_ends_are_logged(
         lines = [json.loads(line)["event"]["action"] for line in process.stderr]
         assert process.wait(20) == 0
     assert lines[-2:] == ["stopping", "stopped"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("umask", [0o777, 0o277])
+def test_a_umask_never_takes_the_rights_of_the_owner(forwarder: ForwarderProcess, tmp_path: Path, umask: int) -> None:
+    with child(forwarder.command(), stderr=subprocess.DEVNULL, umask=umask) as process:
+        while not forwarder.ready():
+            assert process.poll() is None
+            time.sleep(0.05)
+        assert umask_of(process.pid) == "0077"
+        assert forwarder.store.stat().st_mode & 0o777 == 0o600
+
+
+def umask_of(pid: int) -> str:
+    (line,) = (line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("Umask:"))
+    return line.split()[1]
