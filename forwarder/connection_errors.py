@@ -72,6 +72,20 @@ def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) 
     return f"no response ({texts[-1] if texts else type(causes[0]).__name__})", f"check {key}"
 
 
+def refusal_hint(status: int, server: str, key: str) -> str:
+    """Return what to do after a refusal with the HTTP `status`, if the response itself does not say it.
+
+    `server` is the name of the server that should answer, and `key` is the setting or option with its address.
+    """
+    if 300 <= status < 400:
+        return f"the response redirects to another address: set {key} to the address of {server} itself"
+    if status in {408, 425, 429}:
+        return f"{server} is busy: wait some minutes, then try again"
+    if 500 <= status < 600:
+        return f"{server}, or a proxy before it, has a problem: look at its log or status page, then try again"
+    return f"check {key}: a proxy or another server may answer in place of {server}"
+
+
 def _certificate(error: ssl.SSLCertVerificationError, key: str, untrusted: str) -> tuple[str, str]:
     said = f"(certificate verify failed: {error.verify_message})"
     if error.verify_code in _OTHER_NAMES:

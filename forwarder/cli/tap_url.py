@@ -8,6 +8,7 @@ import httpx
 import msgspec
 
 from forwarder.cli.tap_store import FIELDS, Notice, TapOptions
+from forwarder.connection_errors import refusal_hint
 from forwarder.core.errors import ForwarderError
 from forwarder.core.urls import split_url
 from forwarder.core.wording import agrees, count
@@ -124,7 +125,8 @@ def _refusal(url: str, response: httpx.Response) -> str:
         return f"{url} redirects to {host}, and the command does not send the token to another address; {_WHERE}"
     if response.status_code == httpx.codes.NOT_FOUND:
         return f"{url} has no live stream (404); {_WHERE}"
-    return f"{url} refused the request ({response.status_code}): {_start(response)}"
+    hint = refusal_hint(response.status_code, "the forwarder", "--url")
+    return f"{url} refused the request ({response.status_code}): {_start(response)}; {hint}"
 
 
 def _start(response: httpx.Response) -> str:

@@ -7,7 +7,7 @@ import httpx
 import msgspec
 
 from forwarder import tls
-from forwarder.connection_errors import why_unreachable
+from forwarder.connection_errors import refusal_hint, why_unreachable
 from forwarder.core.errors import SetupError
 from forwarder.http_deadline import HttpDeadline
 from forwarder.setup.server_settings import ServerSettings
@@ -135,7 +135,8 @@ class ServerClient:
             raise SetupError(
                 f"these credentials may not {what} (403). {self.privileges}. {self.product} says: {answer.message}"
             )
-        raise SetupError(f"{self.product} did not {what}: it answers {answer.status}: {answer.message}")
+        hint = refusal_hint(answer.status, self.product, "--url")
+        raise SetupError(f"{self.product} did not {what}: it answers {answer.status}: {answer.message}; {hint}")
 
 
 def _decoded(content: bytes) -> Any:

@@ -215,7 +215,7 @@ class OktaClient:
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             # The SDK raises these if the token endpoint answers with something else, such as a proxy's page.
             text = f"{self._origin}{TOKEN_PATH} answers with something that is not a token"
-            return NoResponseError(text, sent=False)
+            return NoResponseError(text, sent=False, hint="check the org's `url`, and the proxies on the way")
         if error is not None:
             return _token_failure(error)
         _, response, _, error = await executor.fire_request(prepared)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from forwarder.connection_errors import refusal_hint
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
 from forwarder.core.redaction import redact_start
 from forwarder.core.urls import split_url
@@ -156,7 +157,15 @@ def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
             "The rate limit was used up at each attempt; lower `reconcile.rate_share`, or find out which other clients"
             " use up the limit"
         )
-    return ""
+    return _usual_hint(response)
+
+
+def _usual_hint(response: ErrorResponse) -> str:
+    """Return the hint that fits any refusal; empty if Okta itself says what is wrong with the call."""
+    if response.code and response.status < 500:
+        return ""
+    hint = refusal_hint(response.status, "Okta", "the org's `url`")
+    return hint[0].upper() + hint[1:]
 
 
 def _missing(permission: Permission | None, *, app: bool) -> str:
@@ -206,4 +215,4 @@ def _token_hint(response: ErrorResponse) -> str:
     if 300 <= response.status < 400:
         return _hint("POST", "", response, app=True)
     code = "invalid_dpop_proof" if "dpop" in response.code else response.code
-    return _TOKEN_HINTS.get(code, "")
+    return _TOKEN_HINTS.get(code) or _usual_hint(response)

@@ -22,6 +22,8 @@ from forwarder.okta.api.rate_limits import RateLimits
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path, not a secret
 
+_PROXIES = "check the org's `url`, and the proxies on the way"
+
 _LOG_PATH = "/api/v1/logs"
 _MAX_PAGE = 16 << 20
 """Maximum bytes of a page of the System Log: 1,000 events of 16 kB. An event usually has 3 kB."""
@@ -118,11 +120,11 @@ class Transport:
             ) as response:
                 content = await _read(response)
         except BodyTooLargeError as error:
-            raise NoResponseError(
-                f"the response of {host} cannot be read: {error}", sent=True, too_large=True
-            ) from None
+            text = f"the response of {host} cannot be read: {error}"
+            raise NoResponseError(text, sent=True, too_large=True, hint=_PROXIES) from None
         except BodyEncodingError as error:
-            raise NoResponseError(f"the response of {host} cannot be read: {error}", sent=True) from None
+            text = f"the response of {host} cannot be read: {error}"
+            raise NoResponseError(text, sent=True, hint=_PROXIES) from None
         except aiohttp.ClientConnectorError as error:
             # If the certificate is the problem, aiohttp sets `certificate_error` and not `os_error`.
             is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
@@ -145,7 +147,7 @@ class Transport:
         except (aiohttp.ClientError, OSError) as error:
             # Only the type of the error is shown: its text may contain parts of the request.
             text = f"the connection to {host} broke ({type(error).__name__})"
-            raise NoResponseError(text, sent=True) from None
+            raise NoResponseError(text, sent=True, hint=_PROXIES) from None
         return RawResponse(response.status, response.headers, response.content_type, content)
 
     def _get_session(self, aiohttp: Any) -> Any:

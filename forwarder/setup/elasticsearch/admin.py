@@ -51,11 +51,15 @@ class ElasticsearchAdmin:
             response = await self._client.perform_request(method, path, headers=headers, body=body)
         except UnsupportedProductError as error:
             raise SinkError(
-                f"{self._hosts[0]} is not an Elasticsearch server: its response has no X-Elastic-Product header"
+                f"{self._hosts[0]} is not an Elasticsearch server: its response has no X-Elastic-Product header; "
+                "check the `hosts` of the sink"
             ) from error
         except ApiError as error:
             return ClusterResponse(error.meta.status, error.body)
-        except (elastic_transport.ConnectionError, elastic_transport.ConnectionTimeout) as error:
+        except elastic_transport.ConnectionTimeout as error:
+            text = f"no response from {error.message}"
+            raise SinkError(f"{text}; check the `hosts` of the sink, and the firewalls on the way") from error
+        except elastic_transport.ConnectionError as error:
             raise SinkError(f"no response from {error.message}") from error
         except elastic_transport.TransportError as error:
             raise SinkError(f"{', '.join(self._hosts)}: {error.message}") from error

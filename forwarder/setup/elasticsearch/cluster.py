@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from forwarder.connection_errors import refusal_hint
 from forwarder.core.errors import SetupError
 from forwarder.core.ports import Clock
 from forwarder.setup.elasticsearch.responses import T, read
@@ -118,11 +119,13 @@ def _body(reply: ClusterResponse, kind: type[T], what: str) -> T:
     hint = ""
     if reply.status == 503:
         hint = "; see GET _cluster/health, and run this again when the cluster is ready"
-    elif reply.status < 400:
-        hint = (
-            "; the response redirects to another address: set the `hosts` of the sink to the address of Elasticsearch"
-        )
+    elif not 400 <= reply.status < 500 or reply.status in {408, 429} or not _has_error(reply):
+        hint = f"; {refusal_hint(reply.status, 'Elasticsearch', 'the `hosts` of the sink')}"
     raise SetupError(f"Elasticsearch answered {what} with {reply.status}: {words}{hint}")
+
+
+def _has_error(reply: ClusterResponse) -> bool:
+    return isinstance(reply.body, dict) and "error" in reply.body
 
 
 def reason(reply: ClusterResponse) -> str:

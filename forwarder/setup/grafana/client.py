@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from forwarder.connection_errors import refusal_hint
 from forwarder.core.errors import SetupError
 from forwarder.setup.grafana.settings import GrafanaSettings
 from forwarder.setup.http_client import ServerClient, T
@@ -36,7 +37,8 @@ class Grafana(ServerClient):
                 "Give the address that you open in a browser, with its sub-path if it has one."
             ) from None
         if health.database != "ok":
-            raise SetupError(f"Grafana at {self._url} is not ready: its database is {health.database}")
+            hint = refusal_hint(503, "Grafana", "--url")
+            raise SetupError(f"Grafana at {self._url} is not ready: its database is {health.database}; {hint}")
         return health.version
 
     def find(self, path: str, kind: type[T], what: str) -> T | None:

@@ -4,6 +4,7 @@ import base64
 
 import msgspec
 
+from forwarder.connection_errors import refusal_hint
 from forwarder.core.errors import SetupError
 from forwarder.setup.http_client import ServerClient
 from forwarder.setup.kibana.settings import DEFAULT_SPACE, KibanaSettings
@@ -107,14 +108,17 @@ class Kibana(ServerClient):
             found = msgspec.convert(answer.body, _Status)
         except msgspec.ValidationError:
             if answer.status == 503:
-                raise SetupError(f"Kibana at {url} is not ready: {answer.message}") from None
+                raise SetupError(
+                    f"Kibana at {url} is not ready: {answer.message}; {refusal_hint(503, 'Kibana', '--url')}"
+                ) from None
             raise SetupError(
                 f"{url} is not a Kibana: /api/status answers {answer.status}: {answer.message}\n"
                 "Give the address that you open in a browser, without /app, and with the base path if it has one."
             ) from None
         overall = found.status.overall
         if overall.level in _DOWN or answer.status == 503:
-            raise SetupError(f"Kibana at {url} is not available: {overall.summary or overall.level}")
+            hint = refusal_hint(503, "Kibana", "--url")
+            raise SetupError(f"Kibana at {url} is not available: {overall.summary or overall.level}; {hint}")
         return found.version.number
 
     def require_space(self) -> None:

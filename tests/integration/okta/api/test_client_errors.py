@@ -213,6 +213,29 @@ async def test_a_proxy_that_refuses_or_has_no_url_is_named_and_nothing_was_sent(
     assert re.search(reason, client.explain("POST", HOOKS, failure))
 
 
+@pytest.mark.parametrize(
+    ("reply", "hint"),
+    [
+        (
+            Reply(503, b"<html>"),
+            "Okta, or a proxy before it, has a problem: look at its log or status page, then try again",
+        ),
+        (refusal(500, "E0000009", "Internal Server Error"), "then try again"),
+        (Reply(418, b""), "Check the org's `url`: a proxy or another server may answer in place of Okta"),
+        (Reply(600, b""), "a proxy or another server may answer in place of Okta"),
+        (refusal(400, "E0000001", "Api validation failed: uri"), ""),
+    ],
+)
+async def test_a_refusal_that_does_not_explain_itself_names_a_next_step(
+    server: OktaServer, by_token: OktaClient, reply: Reply, hint: str
+) -> None:
+    server.otherwise = reply
+    with pytest.raises(OktaRefusedError) as caught:
+        await passing(clock_of(server), by_token.call("GET", LOGS))
+    assert str(caught.value).endswith(hint or "(400 E0000001: Api validation failed: uri)")
+    assert caught.value.hint.endswith(hint)
+
+
 @pytest.mark.parametrize("location", ["http://[::1", "//[x", "https://[acme.okta.com/login"])
 async def test_a_redirect_to_something_that_is_not_a_url_is_named(
     server: OktaServer, by_token: OktaClient, location: str
