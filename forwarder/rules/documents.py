@@ -6,6 +6,7 @@ Limits on size and nesting make sure that no text crashes the process or keeps a
 import json
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -208,9 +209,11 @@ class Mapping(dict[Any, Any]):
     def __init__(self, node: yaml.MappingNode) -> None:
         super().__init__()
         self.line: int = node.start_mark.line
-        keys = [(key.value, key.start_mark.line) for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        self.lines: dict[str, int] = dict(keys)
-        self.repeated = sorted({key for key, line in keys if line != self.lines[key]} - {"<<"})
+        keys = [key for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        self.lines: dict[str, int] = {key.value: key.start_mark.line for key in keys}
+        self.repeated = sorted(
+            {key for key, number in Counter(key.value for key in keys).items() if number > 1} - {"<<"}
+        )
 
 
 class Plain(str):

@@ -63,6 +63,12 @@ def line_of(found: Any, key: str | None = None) -> int:
     return found.lines.get(key, found.line) if key is not None else found.line
 
 
+def report_repeated_keys(found: Any, report: Report, where: str) -> None:
+    """Report each key of the mapping `found` that occurs twice, because only the last value would count."""
+    for key in getattr(found, "repeated", ()):
+        report(f"the key {key!r} occurs twice in {where}", line_of(found, key))
+
+
 def about_okta(source: Any) -> bool | None:
     """Whether the log source `source` is Okta; None if `source` names neither a product nor a service.
 
@@ -87,6 +93,7 @@ def detection_tree(
     Raises:
         RuleFileError: the condition cannot be read.
     """
+    report_repeated_keys(detection, report, "`detection`")
     selections = _Named(
         {
             str(name): _Selections(lists, report, line_of(detection, name)).read(value)
@@ -210,8 +217,7 @@ class _Selections:
     def _fields(self, found: dict[str, Any]) -> Condition:
         if not found:
             return self._unknown("a selection is empty", self._line)
-        for key in getattr(found, "repeated", ()):
-            self._report(f"the key {key!r} occurs twice in a selection", line_of(found, key))
+        report_repeated_keys(found, self._report, "a selection")
         parts = []
         for name, value in found.items():
             field, *modifiers = str(name).split("|")

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.rules.sigma.detections import Report, line_of
+from forwarder.rules.sigma.detections import Report, line_of, report_repeated_keys
 from forwarder.rules.suggestion import did_you_mean, known_names
 
 LEVELS = ("informational", "low", "medium", "high", "critical")
@@ -89,8 +89,7 @@ def _texts(found: Mapping[str, Any], key: str) -> tuple[str, ...]:
 def report_unknown_keys(found: Mapping[str, Any], known: Collection[str], report: Report, where: str) -> None:
     """Report each key of `found` that occurs twice. Also report each key that is not in `known`, because such a key has
     no effect."""
-    for key in getattr(found, "repeated", ()):
-        report(f"the key {key!r} occurs twice in {where}", line_of(found, key))
+    report_repeated_keys(found, report, where)
     for key in found:
         if key not in known:
             hint = did_you_mean(str(key), known, known_names(known))

@@ -305,6 +305,8 @@ def test_a_document_of_comments_alone_is_no_problem_beside_a_rule(tmp_path: Path
         ("logsource: {product: okta}\ndetection: {s: {eventType: x}, condition: s}\n", ":1: `title` is required"),
         ("title: x\nlevel: urgent\nlogsource: {product: okta}\ndetection: {s: {eventType: x}, condition: s}\n", ":2: `level` is 'urgent'; write one of"),
         ("title: x\nlogsource: {product: okta}\ndetection:\n  s:\n    a: x\n    a: y\n  condition: s\n", ":6: the key 'a' occurs twice in a selection"),
+        ("title: x\nlogsource: {product: okta}\ndetection:\n  s: {a: x, a: y}\n  condition: s\n", ":4: the key 'a' occurs twice in a selection"),
+        ("title: x\nlogsource: {product: okta}\ndetection:\n  s: {a: x}\n  s: {a: y}\n  condition: s\n", ":5: the key 's' occurs twice in `detection`"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {forwarder.country: NO}, condition: s}\n", "YAML reads 'NO' as a boolean; for a string, put the value in quotes"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|re: '(?=x)'}, condition: s}\n", "cannot read the regular expression '(?=x)'"),
         ("title: x\nlogsource: {product: okta}\ndetection: {s: {a|cidr: 10.0.0.1/8}, condition: s}\n", "'10.0.0.1/8' is not a network"),
