@@ -99,6 +99,11 @@ class Metrics:
             "org",
             "sender",
         )
+        self.unknown_path_requests = self._counter(
+            "unknown_path_requests_total",
+            "POSTs to a path that no org has (404). `sender` is `okta` if the user agent is Okta's.",
+            "sender",
+        )
         self.challenges = self._counter("challenges_total", "Okta's verification requests.", "org", "outcome")
         self.hook_requests = self._counter("hook_requests_total", "Responses to Okta, by status.", "org", "code")
         self.ack_duration = self._histogram(

@@ -22,6 +22,7 @@ _MINUTE, _HOUR = 60.0, 3600.0
 
 REFUSED = 10 * _MINUTE
 UNREADABLE = 30 * _MINUTE
+UNKNOWN_PATH = 30 * _MINUTE
 QUOTA = 2 * _HOUR
 ACTIONS = 30 * _MINUTE
 """The number of seconds for which actions are a problem that failed, or whose outcome is unknown."""
@@ -68,6 +69,7 @@ def recent_problems(status: Mapping[str, Any], samples: Samples) -> Iterator[Pro
         yield from _hook_problems(name, org, samples, status)
         yield from _api_problems(name, org, samples)
         yield from _wrong_clock(name, samples)
+    yield from _unknown_paths(samples)
     yield from _guesses(status["okta"], samples)
     for name, sink in status["sinks"].items():
         if sink["state"] in ("running", "idle") and sink.get("oldest_waiting_seconds", 0) <= SINK_BEHIND:
@@ -109,6 +111,16 @@ def _request_problems(name: str, samples: Samples) -> Iterator[Problem]:
             "after 3 s Okta gives up; look for slow commits to the disk (`forwarder doctor store`), or too little CPU"
         )
         yield Problem(Level.WARNING, text, hint, "ForwarderAnswersSlowly")
+
+
+def _unknown_paths(samples: Samples) -> Iterator[Problem]:
+    if unknown := round(samples.increase(("unknown_path_requests", "okta"), UNKNOWN_PATH)):
+        text = (
+            f"{count(unknown, 'request')} of Okta came to a path that no org has within the last 30 minutes (404); "
+            "Okta never sends these again"
+        )
+        hint = "see `path_refused` in the log for the path; correct `orgs.NAME.path`, the hook's address in Okta, or the proxy"
+        yield Problem(Level.CRITICAL, text, hint, "ForwarderPathUnknown")
 
 
 def _guesses(orgs: Mapping[str, Any], samples: Samples) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ _FINE, _COARSE_INTERVAL = 5400.0, 300.0
 _METRICS: dict[str, Key] = {
     "hook_requests": ("org", "code"),
     "auth_failures": ("org",),
+    "unknown_path_requests": ("sender",),
     "ack_duration": ("org", "le"),
     "events_received": ("org", "via"),
     "events_missed": ("org",),

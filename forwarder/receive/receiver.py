@@ -97,6 +97,10 @@ class Endpoints(NamedTuple):
     router: Litestar
 
 
+def _user_agent(scope: Any) -> str:
+    return next((value for name, value in scope["headers"] if name == b"user-agent"), b"").decode("latin-1")
+
+
 class HookReceiver:
     """The ASGI app of the receiver's listener.
 
@@ -125,6 +129,7 @@ class HookReceiver:
         self._all_metrics = metrics
         self._clock = clock
         self._metrics = {name: ReceiveMetrics(metrics, name) for name in (*orgs, "")}
+        self._unknown_paths = {by: metrics.unknown_path_requests.labels(by.value) for by in Sender}
         self._logger = RateLimitedLogger(logs.get("receive"), clock)
         self._bodies = BodyBudget(budget_for(settings.max_body))
         self._closing = False
@@ -188,6 +193,7 @@ class HookReceiver:
 
     def _log_unknown_path(self, scope: Any) -> None:
         if scope["method"] == "POST":  # it may come from a hook
+            self._unknown_paths[sender(_user_agent(scope))].inc()
             path, hint = scope["path"][:100], "compare the hook's address with orgs.*.path"
             self._logger.warning(
                 "a POST came to a path that no org has in the configuration; the receiver answered 404",
@@ -260,16 +266,10 @@ class HookReceiver:
         metrics = self._metrics[keyring.default_org]
         client = scope.get("client")
         address = client[0] if client else ""
-        agent = next((value for name, value in scope["headers"] if name == b"user-agent"), b"").decode("latin-1")
+        agent = _user_agent(scope)
         metrics.auth_failures[reason, sender(agent)].inc()
-        self._refusals.refuse(
-            keyring.path,
-            self._clock.now(),
-            method=scope["method"],
-            client=address,
-            reason=reason.value,
-            user_agent=agent,
-        )
+        given = {"method": scope["method"], "client": address, "reason": reason.value, "user_agent": agent}
+        self._refusals.refuse(keyring.path, self._clock.now(), **given)
         if scope["method"] == "GET":
             self._log_challenge(keyring.default_org, "unauthorized")
         org = keyring.default_org or "NAME"

@@ -54,6 +54,10 @@ def since_accepted(sender: str, org: str = "acme") -> str:
     return series("forwarder_hook_refused_requests", org=org, sender=sender)
 
 
+def unknown_path(sender: str) -> str:
+    return series("forwarder_unknown_path_requests_total", sender=sender)
+
+
 def received(via: str) -> str:
     return series("forwarder_events_received_total", org="acme", via=via, event_type="other")
 
@@ -104,6 +108,7 @@ def sound() -> dict[str, str]:
         calls(REVOKE, "403"): "0",
     }
     found |= {name(sender): "0" for sender in ("okta", "other") for name in (refused, since_accepted)}
+    found |= {unknown_path("okta"): "0", unknown_path("other"): "0"}
     found |= {refused("other", org=""): "0", since_accepted("other", "shop"): "0"}
     for via in ("hook", "log"):
         found[series("forwarder_org_source_enabled", org="acme", via=via)] = "1"
@@ -225,6 +230,12 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         "70m",
         [],
     ),
+    "Okta posts to a path of no org": (
+        {unknown_path("okta"): "0x60 1"},
+        "80m",
+        [("ForwarderPathUnknown", "critical")],
+    ),
+    "a scanner posts to paths of no org": ({unknown_path("other"): "0x60 0+30"}, "70m", []),
     "a stranger guesses": (
         {requests(401): "0x60 0+30", refused("other"): "0x60 0+30", since_accepted("other"): "0x60 9 0"},
         "80m",

@@ -69,6 +69,7 @@ SHOWN = {
     "ForwarderUnreadableRequests warning": Shown(rates={("hook_requests", "acme", "415"): 1}),
     "ForwarderAnswersSlowly warning": Shown(rates={("ack_duration", "acme", "1.0"): 59}),
     "ForwarderSecretRefused critical": Shown(org={"refused": 1, "okta_refused": 1, "refused_level": "critical"}),
+    "ForwarderPathUnknown critical": Shown(rates={("unknown_path_requests", "okta"): 1}),
     "ForwarderAuthFailures warning": Shown(rates={("auth_failures", "acme"): 3}),
     "ForwarderHookDown warning": Shown(org={"hook": {"condition": "inactive", "error": None}}),
     "ForwarderHookDown critical": Shown(
@@ -191,6 +192,7 @@ def ranges(name: str) -> set[float]:
     [
         ("ForwarderRefusesEvents", recent.REFUSED),
         ("ForwarderUnreadableRequests", recent.UNREADABLE),
+        ("ForwarderPathUnknown", recent.UNKNOWN_PATH),
         ("ForwarderHookQuota", recent.QUOTA),
         ("ForwarderRoleLost", recent.FORBIDDEN),
         ("ForwarderActionUnknown", recent.ACTIONS),

@@ -151,6 +151,20 @@ async def test_the_status_is_never_green_while_okta_is_refused(forwarder: Forwar
     assert (await status())["problems"] == []
 
 
+class _LaterClock(SystemClock):
+    """The real clock, some seconds ahead."""
+
+    ahead = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead
+
+
+async def status_of(forwarder: Forwarder) -> Any:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return (await client.get(f"http://{forwarder.ops.address}/api/status")).json()
+
+
 @pytest.mark.long
 async def test_one_refused_request_of_okta_is_critical_and_a_stray_one_is_not(forwarder: Forwarder) -> None:
     async def shown() -> tuple[list[str], list[str]]:
@@ -167,6 +181,22 @@ async def test_one_refused_request_of_okta_is_critical_and_a_stray_one_is_not(fo
     assert await shown() == (["critical"], ['org="acme",sender="okta"} 1.0', 'org="acme",sender="other"} 1.0'])
     assert (await post(forwarder, "old"))[1] == 200
     assert await shown() == (["warning"], ['org="acme",sender="okta"} 0.0', 'org="acme",sender="other"} 0.0'])
+
+
+@pytest.mark.long
+async def test_the_status_is_not_green_while_okta_posts_to_a_path_of_no_org(tmp_path: Path) -> None:
+    clock = _LaterClock()
+    forwarder = Forwarder(settings(tmp_path), clock)
+    with structlog.testing.capture_logs():
+        await forwarder.start()
+        await forwarder.reload(settings(tmp_path, path="/elsewhere"))
+        assert (await post(forwarder, "old"))[1] == 404
+        assert (await status_of(forwarder))["problems"] == []
+        assert (await post(forwarder, "old", agent=OKTA))[1] == 404
+        clock.ahead = 15.0
+        (problem,) = (await status_of(forwarder))["problems"]
+        await forwarder.stop(grace=5)
+    assert (problem["level"], problem["runbook"]) == ("critical", "ForwarderPathUnknown")
 
 
 @pytest.mark.long
@@ -199,15 +229,6 @@ async def test_the_disk_of_a_store_whose_folder_is_gone_is_not_reported_as_full(
     disk = [line for line in lines if line.startswith("forwarder_store_disk_")]
     assert disk == ["forwarder_store_disk_bytes NaN", "forwarder_store_disk_free_bytes NaN"]
     assert "ForwarderDiskFilling" not in [problem["runbook"] for problem in problems]
-
-
-class _LaterClock(SystemClock):
-    """The real clock, some seconds ahead."""
-
-    ahead = 0.0
-
-    def monotonic(self) -> float:
-        return super().monotonic() + self.ahead
 
 
 @pytest.mark.long

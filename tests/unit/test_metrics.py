@@ -12,6 +12,7 @@ PROMISED = {
     "events_received_total": "org via event_type",
     "events_duplicate_total": "org via",
     "auth_failures_total": "org reason sender",
+    "unknown_path_requests_total": "sender",
     "challenges_total": "org outcome",
     "hook_requests_total": "org code",
     "ack_duration_seconds": "org",
