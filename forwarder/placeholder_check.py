@@ -15,7 +15,7 @@ _WORDS = (
     r"todo|tbd|fixme|x{3,}"
 )
 _IN_TEXT = re.compile(rf"(?<![a-z0-9])({_WORDS})(?![a-z0-9])|x{{6,}}|^/path/to/", re.IGNORECASE)
-_SECRET = re.compile(rf"([a-z]+ )?(({_WORDS})([^a-z0-9].*)?|(00|0oa)?x{{6,}})", re.IGNORECASE | re.DOTALL)
+_SECRET = re.compile(rf"([a-z]+ )?(({_WORDS})([^a-z0-9].*)?|null|none|(00|0oa)?x{{6,}})", re.IGNORECASE | re.DOTALL)
 """Matches a secret that is a placeholder, perhaps after a scheme. A real secret may contain any of the words."""
 
 _EXAMPLE_HOST = re.compile(r"(.+\.)?(example(\.(com|net|org|edu))?|invalid)", re.IGNORECASE)

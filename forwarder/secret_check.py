@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from forwarder.config.types import Secret
+from forwarder.okta.settings import org_origin
 from forwarder.placeholder_check import is_placeholder
 from forwarder.settings import Settings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -30,9 +31,27 @@ def chosen_secret_warnings(settings: Settings) -> Iterator[str]:
             yield f"{path}: {_WEAK}"
         elif is_sent and not re.fullmatch(r"[\t -~]+", secret.reveal()):
             yield f"{path}: {_UNSENDABLE}"
+    yield from _repeated(settings)
     for path, secret in _with_exact_blanks(settings):
         if secret.reveal() != secret.reveal().strip():
             yield f"{path}: begins or ends with a blank, which is a part of it; remove the blank, unless it is meant"
+
+
+def _repeated(settings: Settings) -> Iterator[str]:
+    """Yield a line for each secret or token that was probably copied from the place of another one."""
+    tokens: dict[Secret, str] = {}
+    for name, org in settings.orgs.items():
+        for number, secret in enumerate(org.secrets):
+            if (first := org.secrets.index(secret)) < number:
+                yield f"orgs.{name}.secrets[{number}]: is the same secret as orgs.{name}.secrets[{first}]; remove one of the two"
+        if not org.url or not org.api or not org.api.token:
+            continue
+        first_org = tokens.setdefault(org.api.token, name)
+        if org_origin(org.url) != org_origin(settings.orgs[first_org].url or org.url):
+            yield (
+                f"orgs.{name}.api.token: is the token of orgs.{first_org} too, and a token works in one org only; create "
+                "one in each org"
+            )
 
 
 def _with_exact_blanks(settings: Settings) -> Iterator[tuple[str, Secret]]:

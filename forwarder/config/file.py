@@ -34,6 +34,7 @@ _HINTS = {
     r"'\t'": "YAML allows no tabs; indent with spaces",
     "cannot start any token": _QUOTE,
     "expected alphabetic or numeric character": _QUOTE,
+    "expected ' '": "put a value that begins with ! into quotes",
     "undefined alias": "put a value that begins with * into quotes",
     "mapping values are not allowed": "put a value that contains `: ` into quotes, check the indentation of the line, and write a "
     "blank after the colon of the key before it",
@@ -50,7 +51,7 @@ _HINTS = {
 }
 """Hints for common mistakes in YAML, by a part of PyYAML's error text."""
 
-_WRITTEN = re.compile(r" '(?![<,:}\]?-])..+'", re.DOTALL)
+_WRITTEN = re.compile(r" '(?![ <,:}\]?-])..+'", re.DOTALL)
 """Matches the part of a PyYAML error that quotes the file, such as the name of an alias. It may contain a secret."""
 
 _CURLY = tuple("“”„‘’‚«»")  # noqa: RUF001  # the odd characters are meant
@@ -256,8 +257,8 @@ class Environment(EnvSettingsSource):
         data = super().__call__()
         sections = {name.upper() for name in self.settings_cls.model_fields}
         for name in os.environ:
-            section = name.removeprefix(ENV_PREFIX).partition("__")[0]
-            if name.startswith(ENV_PREFIX) and section.upper() not in sections:
+            section = name[len(ENV_PREFIX) :].partition("__")[0]
+            if name.upper().startswith(ENV_PREFIX) and section.upper() not in sections:
                 data[section.lower()] = ""  # reported as an unknown key, as it would be in the file
         data = _with_sources(data)
         if given := _unread.get():

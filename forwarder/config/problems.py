@@ -25,10 +25,12 @@ _KEY = re.compile(r"[A-Za-z_. -]{0,40}")  # no key of the configuration has a di
 _OTHER_NAMES = {
     "basic_auth": "auth http_passwd http_user user",
     "batch_events": "batch_size bulk_max_size max_events",
+    "cert": "certificate cert_file crt",
     "ca_file": "cacert certificate_authorities ssl tls",
     "endpoint": "hosts uri url",
     "except": "exclude",
     "hosts": "cloud_id endpoint endpoints nodes url",
+    "key": "private_key key_file",
     "listen": "address bind endpoint host port",
     "namespace": "data_stream index",
     "only": "include",
@@ -158,7 +160,7 @@ class Describer:
         for n, part in enumerate(loc):
             if part == "[key]" or (n == 2 and loc[0] == "sinks" and part in self._kinds):
                 continue
-            text = str(part) if is_whole else _name_in(str(part), _ANY_NAME)
+            text = (str(part) if is_whole else _name_in(str(part), _ANY_NAME)) or '""'
             path += f"[{part}]" if isinstance(part, int) else f".{text}" if path else text
         return path, self._section(loc[:-1])
 
@@ -175,12 +177,12 @@ class Describer:
 
 def with_variable(line: str) -> str:
     """Return the line of a problem. If an environment variable sets the value, append the name of the variable."""
-    path = line.partition(": ")[0].lower().replace("[", ".") + "."
+    path = line.partition(": ")[0].lower().replace("[", ".").replace('""', "") + "."
     for name in sorted(os.environ):
-        place = name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
-        if name.startswith(ENV_PREFIX) and (
+        place = name[len(ENV_PREFIX) :].lower().replace("__", ".")
+        if name.upper().startswith(ENV_PREFIX) and (
             path.startswith(f"{place}.")
-            or (re.search(": unknown key; |: write a list", line) and f"{place}.".startswith(path))
+            or (re.search(": unknown key; |: write a list|: a mapping is not", line) and f"{place}.".startswith(path))
         ):
             hint = "; here as JSON" if re.search(": write (a list|keys)", line) else ""
             return f"{line}{hint} (set by {name})"

@@ -109,6 +109,8 @@ def _read_file(name: str) -> str:
         reason = cannot_read(error)
         if name.startswith("~"):
             reason = "the forwarder does not replace `~`; write the whole path"
+        elif name.startswith("file:"):
+            reason = "it is a URL; write a path on the disk"
         elif re.search(r"[$%{]", name):
             reason = "variables are not replaced in a path; write it as it is on the disk"
         elif not name.startswith("/"):

@@ -236,6 +236,10 @@ def _path(written: Any) -> Any:
             raise ValueError("is not a path; write one like /var/lib/forwarder/forwarder.db")
         if written != written.strip():
             raise ValueError("the path begins or ends with a blank or a line break; remove it")
+        if "-----BEGIN" in written:  # the value may be a private key, which no message may show
+            raise ValueError(
+                "is the content of a PEM file, not a path; write the content into a file, and name that file"
+            )
         if written.startswith("~"):
             raise ValueError("the forwarder does not replace `~`; write the whole path")
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", written):

@@ -78,6 +78,8 @@ class StoreSettings(Section):
     @field_validator("path")
     @classmethod
     def _validate_path(cls, value: Path) -> Path:
+        if value.name.startswith(":memory:"):
+            raise ValueError("is not a file, and a store in memory would lose events; write a path on the disk")
         if len(os.fsencode(value.name)) > _MAX_NAME:
             raise ValueError(f"has a file name that is too long; write one of at most {_MAX_NAME} bytes")
         return value

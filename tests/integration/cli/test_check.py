@@ -330,6 +330,49 @@ MISTAKES = {
     "typographic quotes around a name": (SECRET, "{env: \N{LEFT SINGLE QUOTATION MARK}ACME_SECRET\N{RIGHT SINGLE QUOTATION MARK}}", "HERE/forwarder.yaml: line 7, column 21: begins with a typographic quote"),
     "no-break spaces": ("  acme:", "\N{NO-BREAK SPACE} acme:", "HERE/forwarder.yaml: line 3, column 1: the character U+00A0 is not YAML here; indent with normal blanks"),
     "a control character": (OPS, f"{OPS} # \a", "HERE/forwarder.yaml: line 16, column 33: the character U+0007 is not YAML here; remove it"),
+    "an exclamation mark without quotes": (KEY, "basic_auth: {username: e, password: !x}", "HERE/forwarder.yaml: line 13, column 104: expected ' ', but found '}'; put a value that begins with ! into quotes"),
+    "a private key for its path": (RECEIVER, f"{RECEIVER}, tls: {{cert: HERE/cert.pem, key: '-----BEGIN PRIVATE KEY-----\\nhunter2/hunter2'}}", "receiver.tls.key: is the content of a PEM file, not a path"),
+    "a certificate for its path": (KEY, f"{KEY}, ca_file: '-----BEGIN CERTIFICATE-----'", "sinks.siem.ca_file: is the content of a PEM file, not a path"),
+    "a store in memory": (STORE, "':memory:'", "store.path: is not a file, and a store in memory would lose events"),
+    "a URL for the file of a secret": (SECRET, "{file: 'file:///run/secrets/x'}", "orgs.acme.secrets[0]: the file that `file` names cannot be read: it is a URL; write a path"),
+    "the keys of another server for TLS": (RECEIVER, f"{RECEIVER}, tls: {{cert: HERE/cert.pem, private_key: HERE/key.pem}}", "receiver.tls.private_key: unknown key; did you mean `key`?"),
+    "an empty name": ("  acme:", "  '':", 'orgs."": a name has letters'),
+    "a name with a slash": ("  acme:", "  acme/eu:", "orgs.acme/eu: a name has letters"),
+    "a name with an accent": ("  acme:", "  ácme:", "orgs.ácme: a name has letters"),
+    "a URL for a name": ("  acme:", "  https://acme:", "orgs.https://acme: a name has letters"),
+    "a list of names for orgs": ("orgs:\n  acme:", "orgs: [acme]\nx:\n  acme:", "orgs: write keys with values, as in {key: value}"),
+    "a mapping of secrets": (f"[{SECRET}]", "{now: a, before: b}", "orgs.acme.secrets: write a list, as in [one, two]"),
+    "a list in the list of secrets": (f"[{SECRET}]", f"[[{SECRET}]]", "orgs.acme.secrets[0]: write a secret as a string, {env: NAME}"),
+    "two sources of one secret": (SECRET, "{env: ACME_SECRET, file: HERE/token}", "orgs.acme.secrets[0]: write a secret as a string, {env: NAME}"),
+    "a source in capitals": (SECRET, "{ENV: ACME_SECRET}", "orgs.acme.secrets[0]: write a secret as a string, {env: NAME}"),
+    "a dollar before a name": (SECRET, "{env: $ACME_SECRET}", "orgs.acme.secrets[0]: the value of `env` is not the name of an environment variable"),
+    "event types in one text": (EVENTS, "events: 'user.session.start, user.account.lock'", "orgs.acme.hook.events: must be one of all-eligible, security, rules, or a list"),
+    "a host that is no list": (f"[{ES}]", ES, "sinks.siem.hosts: write a list, as in [one, two]"),
+    "hosts in one text": (f"[{ES}]", f"['{ES},https://b:9200']", "sinks.siem.hosts[0]: is not a URL; write one like"),
+    "a kind in capitals": ("kind: elasticsearch", "kind: Elasticsearch", "sinks.siem.kind: must be one of elasticsearch, file, otlp"),
+    "only a port": (RECEIVER, "listen: 8080", "receiver.listen: 8080 is not an address; write host:port"),
+    "a star for all addresses": (RECEIVER, "listen: '*:8080'", "receiver.listen: '*:8080' is not an address; write host:port"),
+    "a list of addresses": (RECEIVER, "listen: [127.0.0.1:8080]", "receiver.listen: a list is not an address; write host:port"),
+    "TLS as a switch": (RECEIVER, f"{RECEIVER}, tls: true", "receiver.tls: write keys with values"),
+    "a level for the section": (OPS, f"{OPS}\nlog: debug", "log: write keys with values, as in {key: value}"),
+    "a level that is off": (OPS, f"{OPS}\nlog: {{level: off}}", "log.level: write debug, info, warning or error"),
+    "headers as a list": (OTLP, f"{OTLP}, headers: ['authorization: x']", "sinks.traces.headers: write keys with values"),
+    "a number as header": (OTLP, f"{OTLP}, headers: {{x-scope: 1}}", "sinks.traces.headers.x-scope: write a secret as a string"),
+    "a protocol without its encoding": (OTLP, f"{OTLP}, protocol: http", "sinks.traces.protocol: write http/protobuf or grpc"),
+    "files without end": (ARCHIVE, f"{ARCHIVE}, max_files: unlimited", "sinks.archive.max_files: write a whole number, as in 100"),
+    "numbers as tags": (KEY, f"{KEY}, tags: [1, true]", "sinks.siem.tags[1]: write a string; put a number, a date, or a word like no or off in quotes"),
+    "files without the key": (OPS, f"{OPS}\nrules: [HERE/good.yml]", "rules: write keys with values"),
+    "a rate in words": (OPS, f"{OPS}\nreactions: {{limits: {{per_user: 2 per 1h}}}}", "reactions.limits.per_user: '2 per 1h' is not a rate; write a count and a time"),
+    "a mode that is on": (OPS, f"{OPS}\nreactions: {{mode: on}}", "reactions.mode: write off, shadow or enforce"),
+    "a time without end": (STORE + "}", f"{STORE}, retention: forever}}", "store.retention: 'forever' is not a time; write a number with a unit"),
+    "a negative time": (STORE + "}", f"{STORE}, retention: -7d}}", "store.retention: '-7d' is not a time; write a number with a unit"),
+    "a key in capitals": ("header: Authorization", "Header: Authorization", "orgs.acme.Header: unknown key; did you mean `header`?"),
+    "a comment without a blank": (RECEIVER, f"{RECEIVER}#x", "receiver.listen: '127.0.0.1:8080#x' is not an address"),
+    "no comma": (RECEIVER, f"{RECEIVER} max_body: 1MiB", "HERE/forwarder.yaml: line 10, column 43: expected ',' or '}', but got ':'; close the braces"),
+    "no brace": (RECEIVER + "}", RECEIVER, "HERE/forwarder.yaml: line 11, column 6: expected ',' or '}', but got ':'; close the braces"),
+    "a colon in a password": (KEY, "basic_auth: {username: e, password: hunter2: b}", "HERE/forwarder.yaml: line 13, column 109: expected ',' or '}'"),
+    "an ampersand before a password": (KEY, "basic_auth: {username: e, password: &hunter2}", "sinks.siem.basic_auth.password: write a secret as a string"),
+    "another encoding": (OPS, f"{OPS} # \ud800", "HERE/forwarder.yaml: the file is not YAML in UTF-8; save the file as UTF-8"),
     "a path for gRPC": (OTLP, '"http://127.0.0.1:4317/v1/logs", protocol: grpc', "sinks.traces.endpoint: a gRPC endpoint has no path"),
 }  # fmt: skip
 
@@ -384,6 +427,9 @@ WARNINGS = {
     "a header that nginx removes": ("header: Authorization", "header: X_Okta_Hook", "orgs.acme.header: has `_`, and proxies such as nginx remove such a header"),
     "a blank after a password": (KEY, "basic_auth: {username: elastic, password: 'hunter2 '}", "sinks.siem.basic_auth.password: begins or ends with a blank"),
     "alerts to Slack": (OPS, f"rules: {{files: [HERE/good.yml]}}\nreactions: {{webhooks: {{soc: {{url: https://hooks.slack.com/services/T0/B0/x, secret: {STRONG}}}}}, on: [{{level: medium, do: [notify]}}]}}\nops: {{url: https://fw.acme.com}}", "reactions.webhooks.soc.url: hooks.slack.com accepts only messages in its own format"),
+    "one secret twice": (f"[{SECRET}]", f"[{SECRET}, {SECRET}]", "orgs.acme.secrets[1]: is the same secret as orgs.acme.secrets[0]; remove one"),
+    "the token of another org": ("receiver:", f"  beta: {{url: https://beta.okta.com, api: {TOKEN}}}\nreceiver:", "orgs.beta.api.token: is the token of orgs.acme too"),
+    "null in quotes": (OPS, "ops: {listen: 127.0.0.1:9464, token: 'null'}", "ops.token: looks like a placeholder"),
     "a placeholder in capitals": (TOKEN, "{token: YOUR_TOKEN}", "orgs.acme.api.token: looks like a placeholder from an example; write the real secret"),
     "crosses as token": (TOKEN, "{token: 00xxxxxxxxxxxxxxxxxxxx}", "orgs.acme.api.token: looks like a placeholder"),
     "a secret to be changed": (SECRET, "changeme", "orgs.acme.secrets[0]: looks like a placeholder"),
@@ -427,6 +473,8 @@ SOUND = {
         f"{EVENTS}, name: '\N{LEFT DOUBLE QUOTATION MARK}hook\N{RIGHT DOUBLE QUOTATION MARK}'",
     ),
     "a domain in other letters": (ES, "https://häuser.internal:9200"),
+    "switches as YAML writes them": (KEY, f"{KEY}, compress: off, okta_geo: yes, organization_name: on"),
+    "units as people write them": (STORE + "}", f"{STORE}, max_size: 10 gb, retention: 168 h}}"),
     "zones": (API, zone("countries: [IR, North Korea]")),
     "names that YAML reads as numbers and dates": (
         OPS,
@@ -715,6 +763,37 @@ def test_a_problem_on_this_machine_names_the_variable(here: Path, monkeypatch: p
     done = check(here, GOOD)
     assert done.exit_code == 2
     assert "(set by FORWARDER__STORE__PATH)" in done.output
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("FORWARDER__STORE__PATH", "", "store.path: is not a path; write one like"),
+        ("Forwarder__Receiver__Listen", "8080", "receiver.listen: '8080' is not an address; write host:port"),
+        ("forwarder__reciever__listen", "x", "reciever: unknown key; did you mean `receiver`?"),
+        ("FORWARDER__", "x", '"": unknown key; known here: log, ops, orgs'),
+        ("FORWARDER__RECEIVER__", "x", 'receiver."": unknown key; known here: body_timeout'),
+        ("FORWARDER__RECEIVER__LISTEN__X", "y", "receiver.listen: a mapping is not an address; write host:port"),
+        ("FORWARDER__RECONCILE.POLL", "60s", "reconcile.poll: unknown key; did you mean `reconcile`?"),
+        ("FORWARDER__SINKS__SIEM__TAGS", '["a",]', "sinks.siem.tags: write a list, as in [one, two]; here as JSON"),
+        ("FORWARDER__SINKS__SIEM__COMPRESS", "maybe", "sinks.siem.compress: write true or false"),
+        ("FORWARDER__ORGS", '{"acme": null}', "orgs.acme: write keys with values"),
+        ("FORWARDER__OPS__HEARTBEAT", "", "ops.heartbeat: '' is not a time; write a number with a unit"),
+        ("FORWARDER__RULES__ORGS", "", "rules.orgs: write a list, as in [one, two]; here as JSON"),
+        ("FORWARDER__RECEIVER__MAX_CONNECTIONS", "true", "receiver.max_connections: write a whole number"),
+        ("FORWARDER__STORE__MAX_SIZE", "10", "store.max_size: '10' is not a size; write a number with a unit"),
+        ("FORWARDER__OPS__LISTEN", "127.0.0.1:1\n", "ops.listen: '127.0.0.1:1\\n' is not an address; write host:port"),
+    ],
+)  # fmt: skip
+def test_a_natural_mistake_in_a_variable_is_refused_with_its_name(
+    here: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, line: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    done = check(here, GOOD)
+    assert done.exit_code == 2, done.output
+    (problem,) = (each.strip() for each in done.output.splitlines()[1:])
+    assert problem.startswith(line)
+    assert problem.endswith(f"(set by {name})")
 
 
 def test_a_variable_that_is_nested_too_deeply_is_refused(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
