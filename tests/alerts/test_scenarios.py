@@ -247,9 +247,14 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         [("ForwarderAuthFailures", "warning")],
     ),
     "one of two hooks sends an old secret": (
-        {refused("okta"): "0x60 0 1", since_accepted("okta"): "0x60 1 0"},
+        {refused("okta"): "0x60 0+1", since_accepted("okta"): "0x60 1 0"},
         "75m",
         [("ForwarderAuthFailures", "warning")],
+    ),
+    "Okta's secret was corrected after an hour": (
+        {refused("okta"): "0+30x60 1800", since_accepted("okta"): "0+30x60 0"},
+        "71m",
+        [],
     ),
     "the hook is unverified, the System Log is read": (
         HOOK_DOWN | {series("forwarder_events_missed_total", org="acme"): "0x65 0+30"},
