@@ -3,10 +3,12 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,9 @@ from hypothesis import strategies as st
 from forwarder.cli.main import main
 from forwarder.core import redaction
 from forwarder.core.catalogue import RELEASE
+from tests.child_processes import child
+from tests.stack.forwarder import FORWARDER, ForwarderProcess
+from tests.waiting import until
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -813,3 +818,29 @@ def test_run_refuses_what_check_refuses_with_the_same_line(here: Path) -> None:
             capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1"}, check=False,
         )  # fmt: skip
         assert (done.returncode, done.stderr) == (2, refused.output)
+
+
+@pytest.mark.long
+async def test_a_reload_refuses_what_check_refuses_with_the_same_lines(here: Path, tmp_path: Path) -> None:
+    sink = {"archive": {"kind": "file", "path": str(tmp_path / "okta.ndjson")}}
+    forwarder = ForwarderProcess(tmp_path, sink)
+    running = forwarder.config.read_text()
+    config = here / "forwarder.yaml"
+    check(here, running)
+    with (
+        forwarder.log.open("w") as log,
+        child([*FORWARDER, "run", "--config", config], stderr=log, env={**os.environ, "PYTHONPATH": "."}) as process,
+    ):
+        await until(lambda: "the forwarder has started" in forwarder.log.read_text(), seconds=60)
+        for right, wrong, _ in list(MISTAKES.values())[::7]:
+            refused = check(here, changed(right, wrong)).output.splitlines()[1:]
+            before = forwarder.log.stat().st_size
+            process.send_signal(signal.SIGHUP)
+            await until(partial(_is_logged, forwarder.log, before, [line.strip() for line in refused]), seconds=20)
+
+
+def _is_logged(log: Path, start: int, problems: list[str]) -> bool:
+    """Whether a line of `log` behind `start` is about a failed reload, for all these `problems`."""
+    lines = log.read_bytes()[start:].splitlines(keepends=True)
+    errors = [json.loads(line).get("error", {}).get("message", "") for line in lines if line.endswith(b"\n")]
+    return any(error.splitlines() == problems for error in errors)
