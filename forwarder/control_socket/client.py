@@ -82,7 +82,7 @@ def _connect(connection: socket.socket, path: Path) -> bool:
         text = f"the forwarder's control socket {path} accepts no connection"
         raise StoreTimeoutError(f"{text}; if the forwarder hangs, end its process") from error
     except OSError as error:
-        text = f"the forwarder's control socket {path} cannot be reached ({error.strerror})"
+        text = f"the forwarder's control socket {path} cannot be reached ({error.strerror or error})"
         denied = rights_hint(path) or "run this command as the user that runs the forwarder"
         hint = denied if isinstance(error, PermissionError) else "check store.path"
         raise StoreError(f"{text}; {hint}") from error

@@ -25,7 +25,7 @@ _SUFFIXES = (
     ".zones.new",
 )
 
-_MAX_NAME = 255 - max(map(len, _SUFFIXES))
+_MAX_NAME = 80  # bytes; the control socket's name is longer, and the kernel allows 107 with `/proc/self/fd/9999/`
 
 
 def real_path(path: Path) -> Path:

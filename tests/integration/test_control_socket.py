@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import structlog
 import uvloop
+from pydantic import ValidationError
 
 from forwarder.control_socket import client
 from forwarder.control_socket.client import attached
@@ -20,6 +21,7 @@ from forwarder.control_socket.messages import ControlRequest, Report, WatchReque
 from forwarder.control_socket.server import ControlServer, never
 from forwarder.core import errors
 from forwarder.core.errors import ForwarderError, OktaRefusedError, SettingsError, StoreError, StoreTimeoutError
+from forwarder.store.settings import StoreSettings
 
 
 class Count(ControlRequest, frozen=True, tag="count"):
@@ -380,3 +382,14 @@ async def test_a_store_in_a_deep_directory_has_a_socket_too(tmp_path: Path) -> N
     path.parent.mkdir()
     async with serving(path):
         assert await ask(path, Count(1)) == 1
+
+
+async def test_every_allowed_name_of_a_store_leaves_room_for_the_socket(tmp_path: Path) -> None:
+    for length in range(1, 256):
+        path = tmp_path / ("s" * length)
+        try:
+            StoreSettings(path=path)
+        except ValidationError:
+            return
+        async with serving(path):
+            assert await ask(path, Count(1)) == 1
