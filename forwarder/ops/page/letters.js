@@ -60,7 +60,7 @@ export function lettersView({ letters, rights }, actions) {
     ${letters.message ? html`<p class="done" tabindex="-1" id="letters-message">${letters.message}</p>` : nothing}
     ${letters.error ? html`<p class="error">${letters.error}</p>` : nothing}
     ${!list.dead_letters.length && !filtered
-      ? html`<p class="empty">None. Every sink has accepted every event that it was sent.</p>`
+      ? html`<p class="empty">None. No rejected event waits for a decision.</p>`
       : html`
           <div class="bar">
             <label>Sink<select @change=${(event) => actions.filterLetters("sink", event.target.value)}>${options(unique(letters.all.counts, "sink"), filter.sink, "every sink")}</select></label>
@@ -118,8 +118,9 @@ export function tokenDialog(asked, close, save) {
   </form>`;
 }
 
-export function gapsView({ gaps }) {
+export function gapsView({ gaps, status }) {
   if (!gaps) return nothing;
+  const unread = Object.keys(status.okta).filter((name) => !status.okta[name].api);
   const pending = Object.values(gaps.pending).reduce((sum, each) => sum + each, 0);
   return html`<section aria-labelledby="gaps-title">
     <h2 id="gaps-title">Missed by the hook</h2>
@@ -135,7 +136,8 @@ export function gapsView({ gaps }) {
             )}</tbody>
           </table>
         </div>`
-      : html`<p class="empty">None${pending ? `; ${plural(pending, "event is", "events are")} pending, which the hook may still deliver` : ""}.</p>`}
+      : html`<p class="empty">${unread.length ? "None is known" : "None"}${pending ? `; ${plural(pending, "event is", "events are")} pending, which the hook may still deliver` : ""}.
+          ${unread.length ? html`Without <code>orgs.NAME.api</code>, missed events of ${unread.join(", ")} go unnoticed.` : nothing}</p>`}
   </section>`;
 }
 
