@@ -78,6 +78,8 @@ def cannot_read(error: OSError, denied: str = "let the forwarder's user read it"
         hint = CHECK_DISK
     elif error.errno in (errno.EMFILE, errno.ENFILE):
         hint = MORE_FILES
+    elif error.errno == errno.EFBIG:
+        hint = "name another file"
     elif error.errno == errno.ENXIO:
         hint = "copy its content into a regular file, and name that file"
     return f"{error.strerror}; {hint}"

@@ -81,9 +81,10 @@ def split_http_url(url: str, credentials: str) -> SplitResult:
 def is_loopback(host: str) -> bool:
     """Whether `host` is `localhost` or a loopback address."""
     try:
-        return host == "localhost" or ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
-        return False
+        return host.lower() == "localhost"
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 _NOT_PUBLIC = (

@@ -15,6 +15,8 @@ from forwarder.safe_files import cannot_read, read_small
         (errno.ENOENT, "create it"),
         (errno.EACCES, "let the forwarder's user read it"),
         (errno.EISDIR, "name a regular file"),
+        (errno.EFBIG, "name another file"),
+        (errno.ENXIO, "copy its content into a regular file"),
         (errno.EIO, "check the disk"),
         (errno.EMFILE, "raise the limit of open files"),
     ],

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from forwarder.config.hosts import Listen, check_host, split_http_url
+from forwarder.config.hosts import Listen, check_host, is_loopback, split_http_url
 from forwarder.okta.settings import HookSettings, org_origin
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
@@ -109,3 +109,13 @@ def test_an_address_has_a_host_and_a_port() -> None:
     for wrong in ("8080", ":80", "host:", "host:99999", "host:http", "::1:80", "[es]:80", "[127.0.0.1]:80", "[::1:80"):
         with pytest.raises(ValidationError, match="host:port"):
             listen(wrong)
+
+
+@pytest.mark.parametrize("host", ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
+def test_a_loopback_address_is_known_in_every_spelling(host: str) -> None:
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["local", "localhost.example", "::ffff:192.0.2.7", "192.0.2.7", "0.0.0.0", "::"])
+def test_an_address_that_others_reach_is_no_loopback_address(host: str) -> None:
+    assert not is_loopback(host)
