@@ -153,7 +153,7 @@ def _hook_problems(name: str, org: Mapping[str, Any], samples: Samples, status: 
             "without quota, the events are read from the System Log, later"
         )
         yield Problem(Level.WARNING, text, hint, "ForwarderHookQuota")
-    if org["refused"] or (org["hook"] and org["hook"]["condition"] in HINTS):
+    if org["refused_level"] == Level.CRITICAL.value or (org["hook"] and org["hook"]["condition"] in HINTS):
         return
     missed = round(samples.increase(("events_missed", name), MISSED))
 

@@ -308,6 +308,11 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         [("ForwarderCertificateExpiring", "critical")],
     ),
     "nothing comes": (ALL_SILENT, "8h", [("ForwarderNoEvents", "warning")]),
+    "nothing comes but a stray request": (
+        {**ALL_SILENT, refused("other"): "0x60 1", since_accepted("other"): "0x60 1"},
+        "8h",
+        [("ForwarderNoEvents", "warning")],
+    ),
     "the hook loses a third": (
         {series("forwarder_events_missed_total", org="acme"): "0x60 0+9", received("hook"): "0+30x60 1800+21"},
         "90m",

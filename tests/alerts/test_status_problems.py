@@ -25,6 +25,7 @@ ORG: dict[str, Any] = {
     "path": "/okta/events",
     "refused": 0,
     "okta_refused": 0,
+    "refused_level": None,
     "refused_from_okta": 0,
     "log": {"error": None, "complete_up_to_seconds_ago": 60.0},
     "hook": {"condition": "live", "error": None},

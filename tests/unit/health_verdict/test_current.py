@@ -17,6 +17,7 @@ ORG: dict[str, Any] = {
     "path": "/okta/events",
     "refused": 0,
     "okta_refused": 0,
+    "refused_level": None,
     "refused_from_okta": 0,
     "log": {"error": None},
     "hook": {"condition": "live", "error": None},

@@ -10,7 +10,14 @@ from forwarder.health_verdict.recent import recent_problems
 from forwarder.health_verdict.samples import Key, Samples
 from forwarder.health_verdict.verdict import verdict
 
-ORG: dict[str, Any] = {"refused": 0, "log": None, "hook": None, "hook_failed_seconds_ago": None, "hook_quota": None}
+ORG: dict[str, Any] = {
+    "refused": 0,
+    "refused_level": None,
+    "log": None,
+    "hook": None,
+    "hook_failed_seconds_ago": None,
+    "hook_quota": None,
+}
 
 
 def found(values: Mapping[Key, Sequence[float]], org: Mapping[str, Any] = ORG, **status: Any) -> list[Problem]:
@@ -81,7 +88,12 @@ def test_the_quota_is_named_with_oktas_words() -> None:
 
 
 @pytest.mark.parametrize(
-    "org", [{"refused": 3}, {"hook": {"condition": "inactive"}}, {"hook_failed_seconds_ago": 60.0}]
+    "org",
+    [
+        {"refused": 3, "refused_level": "critical"},
+        {"hook": {"condition": "inactive"}},
+        {"hook_failed_seconds_ago": 60.0},
+    ],
 )
 def test_missed_events_are_not_named_twice(org: Mapping[str, Any]) -> None:
     missed = one(("events_missed", "acme"), 60, ago=15)
@@ -95,6 +107,13 @@ def test_an_org_is_silent_only_6_hours_after_it_was_added() -> None:
     (problem,) = found({("events_received", "acme", "hook"): [0.0] * 400})
     assert problem.text == "no event of acme has come for more than 6 hours"
     assert found(one(("events_received", "acme", "log"), 400, ago=60)) == []
+
+
+def test_a_stray_request_does_not_hide_that_an_org_is_silent() -> None:
+    silent: dict[Key, list[float]] = {("events_received", "acme", "hook"): [0.0] * 400}
+    (problem,) = found(silent, {"refused": 1, "refused_level": "warning"})
+    assert problem.runbook == "ForwarderNoEvents"
+    assert found(silent, {"refused": 3, "refused_level": "critical"}) == []
 
 
 @pytest.mark.parametrize(("org", "to"), [("acme", "acme"), ("", "a path of several orgs")])
