@@ -72,17 +72,23 @@ def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) 
     return f"no response ({texts[-1] if texts else type(causes[0]).__name__})", f"check {key}"
 
 
-def refusal_hint(status: int, server: str, key: str) -> str:
+def refusal_hint(status: int, server: str, key: str, *, is_own: bool = False) -> str:
     """Return what to do after a refusal with the HTTP `status`, if the response itself does not say it.
 
     `server` is the name of the server that should answer, and `key` is the setting or option with its address.
+    `is_own` says whether the response has the form of an error of this server. Then the hint is empty if only the text
+    of the error can say what to do.
     """
     if 300 <= status < 400:
         return f"the response redirects to another address: set {key} to the address of {server} itself"
     if status in {408, 425, 429}:
         return f"{server} is busy: wait some minutes, then try again"
+    if status in {409, 412}:
+        return f"another command may have changed {server} at the same time: try again"
     if 500 <= status < 600:
         return f"{server}, or a proxy before it, has a problem: look at its log or status page, then try again"
+    if is_own:
+        return ""
     return f"check {key}: a proxy or another server may answer in place of {server}"
 
 

@@ -189,7 +189,7 @@ def _send(settings: "Settings", request: "ControlRequest") -> Any | None:
         return ask(settings.store.path, request, timeout=_TIMEOUT, hint="see: forwarder reactions list")
     except StoreTimeoutError as error:
         hint = "a stopped forwarder takes no action, and you can set a pause before you start it again"
-        raise ReactionError(f"{error}: {hint}") from error
+        raise ReactionError(f"{error}; {hint}") from error
 
 
 def _change_here(settings: "Settings", change: "Callable[[Pauses, int], Pauses]") -> bool:

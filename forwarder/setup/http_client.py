@@ -135,8 +135,10 @@ class ServerClient:
             raise SetupError(
                 f"these credentials may not {what} (403). {self.privileges}. {self.product} says: {answer.message}"
             )
-        hint = refusal_hint(answer.status, self.product, "--url")
-        raise SetupError(f"{self.product} did not {what}: it answers {answer.status}: {answer.message}; {hint}")
+        is_own = isinstance(answer.body, dict) and "message" in answer.body
+        hint = refusal_hint(answer.status, self.product, "--url", is_own=is_own)
+        text = f"{self.product} did not {what}: it answers {answer.status}: {answer.message}"
+        raise SetupError(f"{text}; {hint}" if hint else text)
 
 
 def _decoded(content: bytes) -> Any:

@@ -162,10 +162,8 @@ def _hint(method: str, path: str, response: ErrorResponse, *, app: bool) -> str:
 
 def _usual_hint(response: ErrorResponse) -> str:
     """Return the hint that fits any refusal; empty if Okta itself says what is wrong with the call."""
-    if response.code and response.status < 500:
-        return ""
-    hint = refusal_hint(response.status, "Okta", "the org's `url`")
-    return hint[0].upper() + hint[1:]
+    hint = refusal_hint(response.status, "Okta", "the org's `url`", is_own=bool(response.code))
+    return hint[:1].upper() + hint[1:]
 
 
 def _missing(permission: Permission | None, *, app: bool) -> str:

@@ -119,8 +119,8 @@ def _body(reply: ClusterResponse, kind: type[T], what: str) -> T:
     hint = ""
     if reply.status == 503:
         hint = "; see GET _cluster/health, and run this again when the cluster is ready"
-    elif not 400 <= reply.status < 500 or reply.status in {408, 429} or not _has_error(reply):
-        hint = f"; {refusal_hint(reply.status, 'Elasticsearch', 'the `hosts` of the sink')}"
+    elif usual := refusal_hint(reply.status, "Elasticsearch", "the `hosts` of the sink", is_own=_has_error(reply)):
+        hint = f"; {usual}"
     raise SetupError(f"Elasticsearch answered {what} with {reply.status}: {words}{hint}")
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.http_client import TIMEOUT, ServerClient
+from forwarder.setup.http_client import TIMEOUT, ServerClient, ServerResponse
 from forwarder.setup.kibana.settings import KibanaSettings
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
@@ -44,3 +44,21 @@ def test_a_response_without_an_end_is_given_up(piece: bytes, timeout: float, tol
         with pytest.raises(SetupError, match=told) as error:
             client.ask("GET", f"{url}/api/status")
         assert url in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "end"),
+    [
+        (409, {"message": "it exists"}, "another command may have changed Kibana at the same time: try again"),
+        (400, {"message": "no such type"}, "it answers 400: no such type"),
+        (503, {"message": "busy"}, "look at its log or status page, then try again"),
+        (418, "<h1>", "check --url: a proxy or another server may answer in place of Kibana"),
+    ],
+)
+def test_a_refusal_that_does_not_explain_itself_names_a_next_step(status: int, body: object, end: str) -> None:
+    class Client(ServerClient):
+        product = "Kibana"
+
+    with Client(KibanaSettings(url="http://127.0.0.1:9"), {}) as client, pytest.raises(SetupError) as error:
+        client.fail(ServerResponse(status, {}, body), "import dashboards")
+    assert str(error.value).endswith(end)
