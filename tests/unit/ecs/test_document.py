@@ -1,5 +1,6 @@
 import json
 import re
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -12,7 +13,9 @@ from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, Source, read_event
 from forwarder.core.time import to_datetime, to_micros
+from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions, document
+from forwarder.ecs.raw import raw_document
 from tests import shared_data
 from tests.examples import examples
 from tests.shared_data import flat
@@ -348,6 +351,20 @@ def test_any_bytes_are_mapped_or_named(body: bytes) -> None:
         return
     assert isinstance(json.loads(body), dict)
     msgspec.json.encode(made)
+
+
+@pytest.mark.parametrize("make", [document, raw_document, lambda event, _: log_view(event)])
+def test_an_event_with_far_more_values_than_okta_sends_is_not_converted(
+    make: Callable[[Event, DocumentOptions], Any],
+) -> None:
+    def with_targets(number: int) -> Event:
+        return event_of(
+            bare() | {"target": [{"id": f"t{at}", "type": "User", "alternateId": "a"} for at in range(number)]}
+        )
+
+    make(with_targets(20_000), DocumentOptions())
+    with pytest.raises(UnmappableError, match="more than 100,000 values"):
+        make(with_targets(40_000), DocumentOptions())
 
 
 @pytest.mark.parametrize("more", ["", ',"half":"\\ud800"', ',"actor":{"id":5}', ',"large":1e400'])
