@@ -1,5 +1,6 @@
 """`forwarder backup`: copies the store into one file, while the forwarder runs."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,7 +43,7 @@ def backup(config: Path, file: Path, *, as_json: bool) -> None:
 
     with status:
         made = commands.backup(file, show)
-    if not file.exists():
+    if not os.path.lexists(file):
         terminal.echo(
             f"The running forwarder wrote {made.file}, but this command does not find the file: the forwarder runs in a "
             "container, or has a /tmp of its own (PrivateTmp of systemd). Look for the file there.",

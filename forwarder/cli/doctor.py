@@ -2,6 +2,7 @@
 
 import asyncio
 import difflib
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -90,7 +91,7 @@ def doctor(  # noqa: PLR0913  # one for each option
     from forwarder.doctor.runner import select, with_needs
 
     _refuse_unknown((*checks, *skipped), CHECKS)
-    if bundle is not None and bundle.exists():
+    if bundle is not None and os.path.lexists(bundle):
         raise click.UsageError(f"--bundle: {bundle} exists already; choose another name")
     if offline and send:
         raise click.UsageError("--send needs connections; leave out --offline")

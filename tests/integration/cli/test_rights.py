@@ -18,6 +18,7 @@ from tests.integration.store.helpers import opened
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"), pytest.mark.long]
 
 REPLAY, PAUSE = ("dead-letters", "replay", "--all"), ("reactions", "pause", "--why", "a test")
+BUNDLE = "doctor", "--offline", "config", "--bundle"
 READING = ("stats",), ("find", "x"), ("tap", "--no-follow")
 
 
@@ -38,7 +39,13 @@ def config() -> Iterator[Path]:
                 pass
 
         asyncio.run(create())
-        for words in (REPLAY, PAUSE, *READING, ("backup", str(folder / "copy.db"))):
+        for words in (
+            REPLAY,
+            PAUSE,
+            *READING,
+            ("backup", str(folder / "copy.db")),
+            (*BUNDLE, str(folder / "bundle.tar.gz")),
+        ):
             # Each command imports its modules now: nobody may not have the right to read them.
             invoke(folder / "forwarder.yaml", *words)
         folder.chmod(0o777)
@@ -127,3 +134,30 @@ def test_a_backup_to_a_folder_that_is_closed_to_the_user_names_the_folder(config
         run(config, "backup", str(closed / "copy.db"))
         == f"this user cannot write to {closed / 'copy.db'}; {hint(closed)}"
     )
+
+
+INIT = ("--org-url", "https://acme.okta.com", "--public-url", "https://hooks.acme.com", "--sink", "file")
+
+
+@pytest.mark.parametrize("option", ["--secrets", "--store", "--config"])
+def test_init_in_a_folder_that_is_closed_to_the_user_says_so(config: Path, option: str) -> None:
+    closed = config.with_name("closed")
+    closed.mkdir(mode=0o700)
+    paths = {
+        "--secrets": config.with_name("secrets"),
+        "--store": config.with_name("new.db"),
+        "--config": config.with_name("new.yaml"),
+        "--sink-address": config.with_name("events.ndjson"),
+    }
+    paths[option] = closed / "inside" / "file"
+    words = [str(word) for pair in paths.items() for word in pair if pair[0] != "--config"]
+    line = run(paths["--config"], "init", *INIT, *words)
+    assert line.startswith(str(closed))
+    assert "cannot be written: Permission denied; choose another folder or file" in line
+
+
+def test_a_bundle_in_a_folder_that_is_closed_to_the_user_names_its_file(config: Path) -> None:
+    closed = config.with_name("closed")
+    closed.mkdir(mode=0o700)
+    line = run(config, *BUNDLE, str(closed / "bundle.tar.gz"))
+    assert line.startswith(f"{closed / 'bundle.tar.gz'} cannot be written: Permission denied; name a file")
