@@ -27,24 +27,21 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
     Raises:
         ForwarderError: the ops listener cannot be reached, refuses the request, or stops sending.
     """
-    chosen = wanted.filter
-    query: list[tuple[str, str | int | float | bool | None]] = [
-        ("status", "false"),
-        *(("type", name) for name in chosen.types),
-    ]
-    named = {"actor": chosen.actor, "outcome": chosen.outcome, "org": chosen.org, "source": chosen.source}
-    query += [(name, value) for name, value in named.items() if value]
-    if wanted.form is not None:
-        query.append(("view", wanted.form.value))
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     ends_at = None if wanted.seconds is None else time.monotonic() + wanted.seconds
     silence = _SILENCE if wanted.seconds is None else min(_SILENCE, wanted.seconds)
+    answers, starts_within = False, min(_START, silence)
+    deadline = HttpDeadline(starts_within)
     try:
         with (
             httpx.Client(timeout=httpx.Timeout(10, read=silence)) as client,
-            HttpDeadline(min(_START, silence)) as deadline,
+            deadline,
             client.stream(
-                "GET", f"{url.rstrip('/')}/api/events", params=query, headers=headers, extensions=deadline.extensions
+                "GET",
+                f"{url.rstrip('/')}/api/events",
+                params=_query(wanted),
+                headers=headers,
+                extensions=deadline.extensions,
             ) as response,
         ):
             if response.status_code != httpx.codes.OK:
@@ -54,22 +51,39 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
                     f"{url} answers, but not with the live stream of a forwarder: {_start(response)}; {_WHERE}"
                 )
             deadline.stop()
+            answers = True
             yield Notice("waiting for new events; Ctrl-C ends the command")
             yield from _events(_lines(response, silence), ends_at, wanted.form)
     except httpx.ReadTimeout as error:
+        if not answers:
+            raise ForwarderError(f"{url} has not answered within {starts_within:g} s; {_WHERE}") from error
         if ends_at is None or time.monotonic() < ends_at:
             raise ForwarderError(
                 f"{url} has sent no line for {silence:g} s; check that the forwarder at this address still runs"
             ) from error
         return
+    except ImportError as error:  # httpx has no SOCKS proxy without another package
+        text = f"{url} cannot be read: the proxy that the environment names cannot be used"
+        raise ForwarderError(f"{text}; check `http_proxy`, `https_proxy` and `all_proxy`") from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
         if deadline.is_over:
-            if ends_at is not None and time.monotonic() >= ends_at:
-                return
-            raise ForwarderError(f"{url} has not answered within {_START:g} s; {_WHERE}") from error
+            raise ForwarderError(f"{url} has not answered within {starts_within:g} s; {_WHERE}") from error
         raise ForwarderError(f"{url} cannot be read: {error}; {_WHERE}") from error
     if ends_at is None or time.monotonic() < ends_at:
         yield Notice("the forwarder stopped")
+
+
+def _query(wanted: TapOptions) -> list[tuple[str, str | int | float | bool | None]]:
+    chosen = wanted.filter
+    query: list[tuple[str, str | int | float | bool | None]] = [
+        ("status", "false"),
+        *(("type", name) for name in chosen.types),
+    ]
+    named = {"actor": chosen.actor, "outcome": chosen.outcome, "org": chosen.org, "source": chosen.source}
+    query += [(name, value) for name, value in named.items() if value]
+    if wanted.form is not None:
+        query.append(("view", wanted.form.value))
+    return query
 
 
 def _lines(response: httpx.Response, silence: float) -> Iterator[str]:

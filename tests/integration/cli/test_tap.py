@@ -345,11 +345,23 @@ def test_a_line_or_a_header_without_an_end_is_not_read_without_end(
     assert "name the forwarder's ops listener" in done.stderr
 
 
-@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\n", STREAM_HEAD + b"data: "])
-def test_bytes_without_an_end_do_not_outlast_the_time_of_the_command(config: Path, head: bytes) -> None:
-    with repeating(head, b"x") as url:
+def test_a_line_without_an_end_does_not_outlast_the_time_of_the_command(config: Path) -> None:
+    with repeating(STREAM_HEAD + b"data: ", b"x") as url:
         done = run(config, "--url", url, "--for", "1s")
-    assert done.exit_code in {0, 1}
+    assert (done.exit_code, done.stderr.splitlines()[-1]) == (0, "0 events shown")
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:9", "odd://x"])
+def test_a_proxy_that_cannot_be_used_is_no_traceback(config: Path, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("all_proxy", proxy)
+    done = run(config, "--url", "http://forwarder.example:9464")
+    assert (done.exit_code, "forwarder.example:9464 cannot be read: " in done.stderr) == (1, True)
+
+
+def test_a_server_that_never_answers_is_an_error_at_the_end_of_the_time_too(config: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        done = run(config, "--url", f"http://127.0.0.1:{silent.getsockname()[1]}", "--for", "0.3s")
+    assert (done.exit_code, "has not answered within 0.3 s; name the forwarder's" in done.stderr) == (1, True)
 
 
 def test_a_line_separator_in_an_event_ends_no_line(config: Path) -> None:
