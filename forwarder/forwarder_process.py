@@ -215,12 +215,22 @@ class _Signals:
         signal.signal(signal.SIGHUP, lambda *_: self.hangup.set())
 
     def listen(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Handle the signals in `loop` from now on."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            loop.add_signal_handler(number, self._end, number)
-        for number in (signal.SIGUSR1, signal.SIGUSR2):
-            loop.add_signal_handler(number, self._ignore, number)
-        loop.add_signal_handler(signal.SIGHUP, self.hangup.set)
+        """Handle the signals in `loop` from now on.
+
+        A handler that is added to uvloop may be called twice for one signal, if the signal arrives right after another.
+        So a SIGTERM after a SIGHUP would end the process as two SIGTERMs do.
+        """
+        handlers: dict[int, Callable[[int], None]] = {signal.SIGHUP: lambda _: self.hangup.set()}
+        handlers |= dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGQUIT), self._end)
+        handlers |= dict.fromkeys((signal.SIGUSR1, signal.SIGUSR2), self._ignore)
+
+        def handle(number: int, _: object) -> None:
+            with suppress(RuntimeError):  # the loop is closed, because the process ends
+                loop.call_soon_threadsafe(handlers[number], number)
+
+        for number in handlers:
+            signal.signal(number, handle)
+            signal.siginterrupt(number, False)
 
     def _ignore(self, number: int) -> None:
         _logger.warning(

@@ -125,6 +125,20 @@ def test_a_signal_that_the_forwarder_does_not_use_is_one_line_and_does_not_end_i
 
 
 @pytest.mark.long
+def test_a_signal_that_comes_right_after_another_counts_once(forwarder: ForwarderProcess) -> None:
+    forwarder.start()
+    for count in range(1, 501):
+        forwarder._signal(signal.SIGUSR1)
+        moment = time.perf_counter() + count * 300e-9  # while the first is being handled, sooner or later
+        while time.perf_counter() < moment:
+            pass
+        forwarder._signal(signal.SIGUSR2)
+        while len(lines := actions(forwarder, "signal_ignored")) < 2 * count:
+            time.sleep(0.001)
+        assert len(lines) == 2 * count
+
+
+@pytest.mark.long
 def test_a_signal_that_the_forwarder_does_not_use_does_not_end_its_start(forwarder: ForwarderProcess) -> None:
     with child(forwarder.command(), stderr=subprocess.PIPE) as process:
         while not forwarder.ready():
