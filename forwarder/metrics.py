@@ -86,11 +86,10 @@ class Metrics:
             "events_rejected_total", "Malformed events, which become dead letters of the receiver.", "org"
         )
         self.auth_failures = self._counter(
-            "auth_failures_total",
-            "Requests without a secret, or with a wrong one. `sender` is `okta` if the user agent is Okta's.",
-            "org",
-            "reason",
-            "sender",
+            "auth_failures_total", "Requests without a secret, or with a wrong one.", "org", "reason"
+        )
+        self.okta_auth_failures = self._counter(
+            "okta_auth_failures_total", "Requests with Okta's user agent, but without a valid secret.", "org"
         )
         self.hook_refused_requests = self._gauge(
             "hook_refused_requests",

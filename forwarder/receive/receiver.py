@@ -68,7 +68,8 @@ class ReceiveMetrics:
 
     Attributes:
         requests: the number of answers, by HTTP status.
-        auth_failures: the number of requests without a valid secret, by reason and sender.
+        auth_failures: the number of requests without a valid secret, by reason.
+        okta_auth_failures: how many of them have Okta's user agent.
         challenges: the number of verification GETs, by outcome.
         ack: the seconds from the first byte of a POST to its answer. The org with the empty name does not have this
             attribute.
@@ -77,9 +78,8 @@ class ReceiveMetrics:
 
     def __init__(self, metrics: Metrics, org: str) -> None:
         self.requests = {code: metrics.hook_requests.labels(org, str(code)) for code in _STATUSES}
-        self.auth_failures = {
-            (why, by): metrics.auth_failures.labels(org, why.value, by.value) for why in AuthFailure for by in Sender
-        }
+        self.auth_failures = {why: metrics.auth_failures.labels(org, why.value) for why in AuthFailure}
+        self.okta_auth_failures = metrics.okta_auth_failures.labels(org)
         outcomes = ("verified", "unauthorized", "malformed")
         self.challenges = {outcome: metrics.challenges.labels(org, outcome) for outcome in outcomes}
         if org:
@@ -267,7 +267,9 @@ class HookReceiver:
         client = scope.get("client")
         address = client[0] if client else ""
         agent = _user_agent(scope)
-        metrics.auth_failures[reason, sender(agent)].inc()
+        metrics.auth_failures[reason].inc()
+        if sender(agent) is Sender.OKTA:
+            metrics.okta_auth_failures.inc()
         given = {"method": scope["method"], "client": address, "reason": reason.value, "user_agent": agent}
         self._refusals.refuse(keyring.path, self._clock.now(), **given)
         if scope["method"] == "GET":

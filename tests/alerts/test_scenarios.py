@@ -45,8 +45,12 @@ def calls(operation: str, code: str) -> str:
     return series("forwarder_okta_requests_total", org="acme", operation=operation, code=code)
 
 
-def refused(sender: str, org: str = "acme") -> str:
-    return series("forwarder_auth_failures_total", org=org, reason="wrong", sender=sender)
+def refused(org: str = "acme") -> str:
+    return series("forwarder_auth_failures_total", org=org, reason="wrong")
+
+
+def okta_refused(org: str = "acme") -> str:
+    return series("forwarder_okta_auth_failures_total", org=org)
 
 
 def since_accepted(sender: str, org: str = "acme") -> str:
@@ -107,9 +111,9 @@ def sound() -> dict[str, str]:
         calls(REVOKE, "200"): "0",
         calls(REVOKE, "403"): "0",
     }
-    found |= {name(sender): "0" for sender in ("okta", "other") for name in (refused, since_accepted)}
-    found |= {unknown_path("okta"): "0", unknown_path("other"): "0"}
-    found |= {refused("other", org=""): "0", since_accepted("other", "shop"): "0"}
+    found |= {name(sender): "0" for sender in ("okta", "other") for name in (unknown_path, since_accepted)}
+    found |= {name(org): "0" for org in ("acme", "") for name in (refused, okta_refused)}
+    found |= {since_accepted("other", "shop"): "0"}
     for via in ("hook", "log"):
         found[series("forwarder_org_source_enabled", org="acme", via=via)] = "1"
         found[received(via)] = "0+30"
@@ -141,7 +145,12 @@ SINK_DOWN = {
     sink("ledger_events", place="delivered"): STOPPED,
     sink("ledger_events", place="waiting"): "0x60 60+60",
 }
-OKTA_REFUSED = {requests(401): "0x60 0+30", refused("okta"): "0x60 0+30", since_accepted("okta"): "0x60 30+30"}
+OKTA_REFUSED = {
+    requests(401): "0x60 0+30",
+    refused(): "0x60 0+30",
+    okta_refused(): "0x60 0+30",
+    since_accepted("okta"): "0x60 30+30",
+}
 HOOK_DOWN = {series("forwarder_hook_verified", org="acme"): "1x60 0"}
 LOG_BEHIND = {series("forwarder_reconcile_lag_seconds", org="acme"): "60x60 60+60"}
 ALL_SILENT = {received("hook"): "5", received("log"): "5"}
@@ -211,19 +220,19 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
         [("ForwarderSecretRefused", "critical")],
     ),
     "Okta is refused behind a proxy that changes its user agent": (
-        {requests(200): "0+30x60 1800", refused("other"): "0x60 0+1", since_accepted("other"): "0x60 0+1"},
+        {requests(200): "0+30x60 1800", refused(): "0x60 0+1", since_accepted("other"): "0x60 0+1"},
         "70m",
         [("ForwarderSecretRefused", "critical")],
     ),
     "a stray request comes to a quiet org": (
-        {requests(200): "5", refused("other"): "0x60 1", since_accepted("other"): "0x60 1"},
+        {requests(200): "5", refused(): "0x60 1", since_accepted("other"): "0x60 1"},
         "70m",
         [],
     ),
     "a stray request comes to a path of several orgs": (
         {
             requests(200): "5",
-            refused("other", org=""): "0x60 1",
+            refused(""): "0x60 1",
             since_accepted("other"): "0x60 1",
             since_accepted("other", "shop"): "0x60 1",
         },
@@ -237,22 +246,22 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
     ),
     "a scanner posts to paths of no org": ({unknown_path("other"): "0x60 0+30"}, "70m", []),
     "a stranger guesses": (
-        {requests(401): "0x60 0+30", refused("other"): "0x60 0+30", since_accepted("other"): "0x60 9 0"},
+        {requests(401): "0x60 0+30", refused(): "0x60 0+30", since_accepted("other"): "0x60 9 0"},
         "80m",
         [("ForwarderAuthFailures", "warning")],
     ),
     "a stranger guesses at a path of several orgs": (
-        {refused("other", org=""): "0x60 0+30"},
+        {refused(""): "0x60 0+30"},
         "80m",
         [("ForwarderAuthFailures", "warning")],
     ),
     "one of two hooks sends an old secret": (
-        {refused("okta"): "0x60 0+1", since_accepted("okta"): "0x60 1 0"},
+        {refused(): "0x60 0+1", okta_refused(): "0x60 0+1", since_accepted("okta"): "0x60 1 0"},
         "75m",
         [("ForwarderAuthFailures", "warning")],
     ),
     "Okta's secret was corrected after an hour": (
-        {refused("okta"): "0+30x60 1800", since_accepted("okta"): "0+30x60 0"},
+        {refused(): "0+30x60 1800", okta_refused(): "0+30x60 1800", since_accepted("okta"): "0+30x60 0"},
         "71m",
         [],
     ),
@@ -309,7 +318,7 @@ SCENARIOS: dict[str, tuple[Mapping[str, str | None], str, Firing]] = {
     ),
     "nothing comes": (ALL_SILENT, "8h", [("ForwarderNoEvents", "warning")]),
     "nothing comes but a stray request": (
-        {**ALL_SILENT, refused("other"): "0x60 1", since_accepted("other"): "0x60 1"},
+        {**ALL_SILENT, refused(): "0x60 1", since_accepted("other"): "0x60 1"},
         "8h",
         [("ForwarderNoEvents", "warning")],
     ),

@@ -11,7 +11,8 @@ from tools.make_metrics_page import PAGE, page
 PROMISED = {
     "events_received_total": "org via event_type",
     "events_duplicate_total": "org via",
-    "auth_failures_total": "org reason sender",
+    "auth_failures_total": "org reason",
+    "okta_auth_failures_total": "org",
     "unknown_path_requests_total": "sender",
     "challenges_total": "org outcome",
     "hook_requests_total": "org code",
