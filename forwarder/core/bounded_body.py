@@ -92,5 +92,10 @@ class BoundedBody:
             raise BodyEncodingError("it is compressed with gzip, but ends too early")
         return bytes(self._body)
 
+    @property
+    def start(self) -> bytes:
+        """The part of the body that was read so far, inflated."""
+        return bytes(self._body)
+
     def _too_large(self) -> BodyTooLargeError:
         return BodyTooLargeError(f"it is larger than {self._limit >> 20} MiB")

@@ -109,7 +109,3 @@ class HookUnverifiedError(OktaRefusedError):
 
 class OktaUnreachableError(OktaError):
     """Okta did not respond at all, or did not respond in time."""
-
-
-class OktaTooLargeError(OktaError):
-    """Okta's response is larger than the maximum that the forwarder reads into memory."""

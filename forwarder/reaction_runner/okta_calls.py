@@ -12,7 +12,6 @@ from forwarder.core.ports import Clock
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.transport import RawResponse
-from forwarder.okta.api.urls import links_of
 from forwarder.react.ports import Answer, okta_retry_at, unreadable
 
 
@@ -68,7 +67,7 @@ class OrgCalls:
 
 def _carried_out(response: RawResponse, what: str) -> Answer:
     answer = Answer(
-        response.status, request_id=response.headers.get("x-okta-request-id", ""), links=links_of(response.links)
+        response.status, request_id=response.headers.get("x-okta-request-id", ""), links=response.as_response().links
     )
     try:
         body = decode_leniently(msgspec.json.decode, response.content)[0] if response.content else None

@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import msgspec
 
-from forwarder.core.errors import OktaError, OktaRefusedError, OktaTooLargeError, OktaUnreachableError
+from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
 from forwarder.core.time import SECOND, Micros, to_datetime, to_micros
-from forwarder.okta.api.port import Response
+from forwarder.okta.api.port import OktaTooLargeError, Response
 from tests.fakes.clock import ManualClock
 
 URL = "https://acme.okta.com"
@@ -61,6 +61,7 @@ class LogApi:
             events early), `circle` (the page links to itself), `empty` (the page has no events, and links to the page that has them),
             `idle` (as `empty`, and that page is the same one), `future` (the page has an event of tomorrow too), or None for nothing.
         readable: a page of more events is too large to be read.
+        max_bytes: a page of more bytes is too large to be read, and only its start and its links are known.
         calls: the address of each call.
         behind: how far its own clock, in the header `date`, is behind `clock`; None for no such header.
     """
@@ -71,6 +72,7 @@ class LogApi:
     faults: deque[str | None] = field(default_factory=deque)
     calls: list[str] = field(default_factory=list)
     readable: int = 1000
+    max_bytes: int = 1 << 24
     behind: Micros | None = None
 
     def store(self, *bodies: bytes) -> None:
@@ -133,7 +135,10 @@ class LogApi:
         if following is not None:
             links["next"] = f"{self.url}/api/v1/logs?{urlencode(following)}"
         body = b"[" + b",\n ".join(stored.body for stored in page) + b"]"
-        return Response(200, body, links, None if self.behind is None else self._now() // SECOND * SECOND)
+        sent_at = None if self.behind is None else self._now() // SECOND * SECOND
+        if len(body) > self.max_bytes:
+            raise OktaTooLargeError("the page is too large", Response(200, body[: self.max_bytes], links, sent_at))
+        return Response(200, body, links, sent_at)
 
     async def close(self) -> None:
         """As `Api.close`."""

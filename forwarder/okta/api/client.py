@@ -15,17 +15,16 @@ import msgspec
 from forwarder import logs
 from forwarder.config.types import Secret
 from forwarder.core.backoff import Backoff
-from forwarder.core.errors import OktaError, OktaTooLargeError, OktaUnreachableError
+from forwarder.core.errors import OktaError, OktaUnreachableError
 from forwarder.core.ports import Clock
-from forwarder.core.time import from_http_date
 from forwarder.core.urls import split_url
 from forwarder.okta.api import errors, sdk
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.metrics import ApiMetrics
-from forwarder.okta.api.port import Response
+from forwarder.okta.api.port import OktaTooLargeError, Response
 from forwarder.okta.api.rate_limits import RateLimiter, RateLimits
 from forwarder.okta.api.transport import TOKEN_PATH, RawResponse, Transport
-from forwarder.okta.api.urls import links_of, target_of
+from forwarder.okta.api.urls import target_of
 from forwarder.okta.settings import ApiSettings, org_origin
 
 _RETRIED = {429, 500, 502, 503, 504}
@@ -188,8 +187,7 @@ class OktaClient:
             gives_up_at = min(gives_up_at, self._clock.monotonic() + self._retry.give_up_after)
             result = await self._send_once(request)
             if isinstance(result, RawResponse):
-                sent_at = from_http_date(result.headers.get("date", ""))
-                return Response(result.status, result.content, links_of(result.links), sent_at)
+                return result.as_response()
             attempts += 1
             status = result.status if isinstance(result, ErrorResponse) else 0
             if status == 401 and not refreshed and await self._refresh_credentials(result):
@@ -268,9 +266,9 @@ class OktaClient:
     def _error(self, request: _Request, failure: _Failure, attempts: int) -> OktaError:
         if isinstance(failure, NoResponseError):
             times = f"; {attempts} attempts" if attempts > 1 else ""
-            kind = OktaTooLargeError if failure.too_large else OktaUnreachableError
             hint = f"; {failure.hint}" if failure.hint else ""
-            return kind(f"{request.method} {self._origin}{request.path}: {failure}{times}{hint}")
+            text = f"{request.method} {self._origin}{request.path}: {failure}{times}{hint}"
+            return OktaTooLargeError(text, failure.cut) if failure.too_large else OktaUnreachableError(text)
         call = request.method, self._origin, request.path
         return errors.refused(call, failure, app=self._credentials.token is None)
 

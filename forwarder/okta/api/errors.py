@@ -9,6 +9,7 @@ from forwarder.connection_errors import refusal_hint
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
 from forwarder.core.redaction import redact_start
 from forwarder.core.urls import split_url
+from forwarder.okta.api.port import Response
 
 SUMMARY_LIMIT = 1_000
 """The most characters of Okta's error text that are kept."""
@@ -20,13 +21,17 @@ class NoResponseError(OktaUnreachableError):
     Attributes:
         sent: whether Okta may have received the request and carried it out.
         too_large: whether the response is too large, so that the same request would fail again.
+        cut: the 2xx response that is too large, with only the start of its body; else None.
         hint: what the operator can do; empty if nothing is known.
     """
 
-    def __init__(self, message: str, *, sent: bool, too_large: bool = False, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, sent: bool, too_large: bool = False, cut: Response | None = None, hint: str = ""
+    ) -> None:
         super().__init__(message)
         self.sent = sent
         self.too_large = too_large
+        self.cut = cut
         self.hint = hint
 
 

@@ -45,6 +45,18 @@ class Response(msgspec.Struct, frozen=True):
             raise not_okta("JSON", error) from None
 
 
+class OktaTooLargeError(OktaError):
+    """Okta's response is larger than the maximum that the forwarder reads into memory.
+
+    Attributes:
+        cut: the response with only the start of its body; None if its status is not 2xx.
+    """
+
+    def __init__(self, message: str, cut: Response | None = None) -> None:
+        super().__init__(message)
+        self.cut = cut
+
+
 class Api(Protocol):
     """One org's API. Implementations add the credentials, stay within the rate limits, and retry."""
 

@@ -15,10 +15,13 @@ import msgspec
 
 from forwarder.connection_errors import why_unreachable
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
+from forwarder.core.time import from_http_date
 from forwarder.interim_responses import InterimFilter, TooManyInterimError
 from forwarder.okta.api.errors import NoResponseError
 from forwarder.okta.api.metrics import ApiMetrics
+from forwarder.okta.api.port import Response
 from forwarder.okta.api.rate_limits import RateLimits
+from forwarder.okta.api.urls import links_of
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path, not a secret
 
@@ -48,10 +51,11 @@ class RawResponse(msgspec.Struct, frozen=True):
     content_type: str
     content: bytes
 
-    @property
-    def links(self) -> list[str]:
-        """The values of the `link` headers. Okta sends one header per link; a proxy may join them into one header."""
-        return list(self.headers.getall("link", ()))
+    def as_response(self) -> Response:
+        """Return this response in the form that callers of the API get."""
+        # Okta sends one `link` header per link; a proxy may join them into one header.
+        links = links_of(list(self.headers.getall("link", ())))
+        return Response(self.status, self.content, links, from_http_date(self.headers.get("date", "")))
 
 
 class Transport:
@@ -118,10 +122,13 @@ class Transport:
                 allow_redirects=False,
                 proxy=_proxy(url),
             ) as response:
-                content = await _read(response)
+                body = _body_of(response)
+                content = await _read(response, body)
         except BodyTooLargeError as error:
             text = f"the response of {host} cannot be read: {error}"
-            raise NoResponseError(text, sent=True, too_large=True, hint=_PROXIES) from None
+            raw = RawResponse(response.status, response.headers, response.content_type, body.start)
+            cut = raw.as_response() if 200 <= raw.status < 300 else None
+            raise NoResponseError(text, sent=True, too_large=True, cut=cut, hint=_PROXIES) from None
         except BodyEncodingError as error:
             text = f"the response of {host} cannot be read: {error}"
             raise NoResponseError(text, sent=True, hint=_PROXIES) from None
@@ -191,15 +198,23 @@ def _protocol(aiohttp: Any) -> Any:
     return Protocol
 
 
-async def _read(response: Any) -> bytes:
-    """Read the body of aiohttp's `response`.
+def _body_of(response: Any) -> BoundedBody:
+    """Return an empty body for aiohttp's `response`.
+
+    Raises:
+        BodyEncodingError: the body has an encoding other than gzip.
+    """
+    is_page = response.status == 200 and response.url.path == _LOG_PATH
+    return BoundedBody(",".join(response.headers.getall("content-encoding", ())), _MAX_PAGE if is_page else _MAX_BODY)
+
+
+async def _read(response: Any, body: BoundedBody) -> bytes:
+    """Read the body of aiohttp's `response` into `body`, and return it.
 
     Raises:
         BodyTooLargeError: the body is too large. The rest is not read, and aiohttp closes the connection.
         BodyEncodingError: the body cannot be inflated. The rest is not read, and aiohttp closes the connection.
     """
-    is_page = response.status == 200 and response.url.path == _LOG_PATH
-    body = BoundedBody(",".join(response.headers.getall("content-encoding", ())), _MAX_PAGE if is_page else _MAX_BODY)
     async for piece in response.content.iter_any():
         body.feed(piece)
     return body.finish()

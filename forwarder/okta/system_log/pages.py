@@ -15,14 +15,15 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from forwarder import event_reader, logs
-from forwarder.core.errors import JsonStructureError, OktaError, OktaRefusedError, OktaTooLargeError, StoreTooSmallError
+from forwarder.core.errors import JsonStructureError, OktaError, OktaRefusedError, StoreTooSmallError
 from forwarder.core.event import BACKFILL, Event, MalformedEvent, Source
 from forwarder.core.ports import Appended, Batch, Clock
 from forwarder.core.time import Micros, iso
 from forwarder.core.urls import split_url
-from forwarder.event_loop_steps import Cooperative
+from forwarder.event_loop_steps import Cooperative, run_in_steps
+from forwarder.json_scanner import scan_value
 from forwarder.logs import RateLimitedLogger
-from forwarder.okta.api.port import Api, Response, not_okta
+from forwarder.okta.api.port import Api, OktaTooLargeError, Response, not_okta
 from forwarder.okta.system_log.event_details import targets_hook
 
 PATH = "/api/v1/logs"
@@ -39,6 +40,11 @@ CIRCLE = "a page of the System Log links to a page that was read before; check w
 """The error text if the links form a circle, so that following them would never end."""
 
 _LIMIT = re.compile(r"(?<=[?&]limit=)\d+")
+
+_KEPT = 64 << 10
+"""How many bytes are kept of an event that is too large to be read."""
+
+_TOO_LARGE = "the event is too large to be read from the System Log; only its start is kept"
 
 
 class LogPage(msgspec.Struct, frozen=True):
@@ -120,11 +126,11 @@ class SystemLog:
 
     async def _page(self, address: str, hook_id: str, *, polling: bool) -> LogPage:
         requested_at = self._clock.now()
-        answer, limit = await self._get(address)
+        answer, limit, is_cut = await self._get(address)
         if answer.sent_at is not None:
             self.ahead = self._clock.now() - answer.sent_at
         try:
-            elements = await event_reader.split_list(answer.content)
+            elements = [] if is_cut else await event_reader.split_list(answer.content)
         except JsonStructureError as error:
             raise not_okta("a page of the System Log", error) from None
         link = answer.links.get("next")
@@ -143,7 +149,9 @@ class SystemLog:
             received_at=self._clock.now(),
             envelope_id="" if polling else BACKFILL,
         )
-        if malformed:
+        if is_cut:
+            malformed = [self._too_large_event(answer, address, polling=polling)]
+        elif malformed:
             text = "some elements of the System Log are not events; they are kept as dead letters"
             fields = event_reader.describe_malformed(malformed)
             self._logger.warning(text, action="malformed_events", org=self.org, **fields)
@@ -154,23 +162,39 @@ class SystemLog:
             newest=max((event.published for event in events), default=None),
             next_link=next_link,
             requested_at=requested_at,
-            has_more=len(elements) >= limit,
+            has_more=is_cut or len(elements) >= limit,
         )
 
-    async def _get(self, address: str) -> tuple[Response, int]:
+    async def _get(self, address: str) -> tuple[Response, int, bool]:
         """Request a page. If the response is too large, repeat the request with fewer events, until the response is
         small enough.
 
-        Return the response and the number of events that it was requested with.
+        Return the response, the number of events that it was requested with, and whether it is cut: a single event is
+        too large, and the response has only the start of the event.
         """
         limit = self._limit
         while True:
             try:
-                return await self._api.call("GET", _LIMIT.sub(str(limit), address)), limit
-            except OktaTooLargeError:
+                return await self._api.call("GET", _LIMIT.sub(str(limit), address)), limit, False
+            except OktaTooLargeError as error:
                 if limit == 1:
-                    raise
+                    if error.cut is None or not await _has_one_event(error.cut.content):
+                        raise
+                    return error.cut, limit, True
                 limit = max(1, limit // 10)
+
+    def _too_large_event(self, cut: Response, address: str, *, polling: bool) -> MalformedEvent:
+        """Log that the event in the response `cut` from `address` is skipped, and return the start of the event."""
+        self._logger.warning(
+            "an event of the System Log is too large to be read; reading goes on behind it, and its start is kept as a dead"
+            " letter",
+            action="event_too_large",
+            org=self.org,
+            address=_LIMIT.sub("1", address),
+            hint="see forwarder dead-letters list --sink receiver; look up the event in Okta's Admin Console",
+        )
+        start = cut.content.lstrip(b"[ \t\r\n")[:_KEPT]
+        return MalformedEvent(self.org, self._clock.now(), "" if polling else BACKFILL, _TOO_LARGE, start)
 
 
 def refuses_link(error: OktaRefusedError) -> bool:
@@ -180,6 +204,21 @@ def refuses_link(error: OktaRefusedError) -> bool:
     `invalid_dpop_proof`, which a wrong clock of ours causes.
     """
     return error.status in _LINK_REFUSED and (not error.code or error.code.startswith("E0"))
+
+
+async def _has_one_event(start: bytes) -> bool:
+    """Whether `start`, the start of a page that is too large, is a list, and no second element begins in it.
+
+    A server that ignores `limit` answers with more than one event. Going on behind that page would skip them all.
+    """
+    before, bracket, _ = start.partition(b"[")
+    if before.strip() or not bracket:
+        return False
+    try:
+        end = await run_in_steps(scan_value(start, len(before) + 1, b"]"))
+    except JsonStructureError:
+        return True  # the first element does not end
+    return not start.startswith(b",", end)
 
 
 async def expected_by_hook(events: Sequence[Event], hook_id: str) -> frozenset[str]:

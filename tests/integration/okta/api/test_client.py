@@ -17,10 +17,11 @@ from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
 from forwarder.core.backoff import Backoff
-from forwarder.core.errors import OktaRefusedError, OktaTooLargeError, OktaUnreachableError
+from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
 from forwarder.metrics import Metrics
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.api.metrics import ApiMetrics
+from forwarder.okta.api.port import OktaTooLargeError
 from forwarder.okta.settings import ApiSettings
 from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock
@@ -375,5 +376,23 @@ async def test_a_compressed_response_is_read(server: OktaServer, client: OktaCli
 
 async def test_an_endless_error_text_is_no_response(server: OktaServer, client: OktaClient) -> None:
     server.answers.append(Reply(400, b" " * (5 << 20)))
-    with pytest.raises(OktaTooLargeError, match="larger than 4 MiB"):
+    with pytest.raises(OktaTooLargeError, match="larger than 4 MiB") as raised:
         await client.call("GET", LOGS)
+    assert raised.value.cut is None
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "identity"])
+async def test_the_start_and_the_links_of_a_page_that_is_too_large_are_known(
+    server: OktaServer, client: OktaClient, encoding: str
+) -> None:
+    body = b'[{"uuid":"large","text":"' + b"x" * (17 << 20)
+    sent = gzip.compress(body) if encoding == "gzip" else body
+    link = f'<{server.url}{LOGS}?after=7>; rel="next"'
+    server.answers.append(Reply(200, sent, (("content-encoding", encoding), ("link", link))))
+    with pytest.raises(OktaTooLargeError, match="larger than 16 MiB") as raised:
+        await client.call("GET", LOGS)
+    cut = raised.value.cut
+    assert cut is not None
+    assert body.startswith(cut.content)
+    assert len(cut.content) > 15 << 20
+    assert cut.links == {"next": f"{server.url}{LOGS}?after=7"}

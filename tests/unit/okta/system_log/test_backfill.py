@@ -294,6 +294,18 @@ async def test_empty_pages_without_end_end_with_an_error_and_the_backfill_resume
     assert there.uuids == list("abcdefgh")
 
 
+@pytest.mark.parametrize("place", [0, 2, 4])
+async def test_an_event_that_is_too_large_does_not_end_the_backfill(there: Scene, place: int) -> None:
+    there.api.max_bytes = 1500
+    uuids = ["a", "b", "c", "d"]
+    for n, uuid in enumerate([*uuids[:place], "large", *uuids[place:]]):
+        more = {"displayMessage": "x" * 2000} if uuid == "large" else {}
+        there.api.store(event(uuid, NOON - HOUR + n * SECOND, **more))
+    progress = await there.fetch(NOON - 2 * HOUR, NOON)
+    assert list(there.uuids) == uuids
+    assert (progress.reached, progress.read, progress.malformed) == (NOON, 4, 1)
+
+
 async def test_an_event_from_after_the_range_hides_nothing_when_the_backfill_resumes(there: Scene) -> None:
     there.happened(*"abcdefgh", at=NOON - 2 * HOUR)
     there.api.faults.extend([None, "future", "timeout"])

@@ -2,10 +2,11 @@ import json
 import time
 
 import pytest
+import structlog.testing
 
-from forwarder.core.errors import OktaError, OktaTooLargeError
+from forwarder.core.errors import OktaError
 from forwarder.core.event import Source
-from forwarder.okta.api.port import Response
+from forwarder.okta.api.port import OktaTooLargeError, Response
 from forwarder.okta.system_log.event_details import targets_hook
 from forwarder.okta.system_log.pages import RETENTION, LogPage, SystemLog
 from tests.fakes.clock import NOON, ManualClock
@@ -192,10 +193,35 @@ async def test_a_page_that_is_too_large_is_read_in_smaller_ones() -> None:
     assert "limit=1000" in api.calls[-1]
 
 
-async def test_a_single_event_that_is_too_large_is_an_error() -> None:
-    api = LogApi(ManualClock(), readable=0)
-    with pytest.raises(OktaTooLargeError):
-        await SystemLog("acme", URL, api, api.clock).first_page(NOON)
+async def test_a_page_of_one_event_that_is_too_large_is_passed_and_the_start_of_the_event_is_kept() -> None:
+    api = LogApi(ManualClock(), max_bytes=1000)
+    large = event("large", NOON, displayMessage="[x], " * 200)
+    api.store(large, event("next", NOON))
+    log = SystemLog("acme", URL, api, api.clock)
+    with structlog.testing.capture_logs() as lines:
+        page = await log.first_page(NOON)
+    assert ([one.body for one in page.malformed], page.events, page.has_more) == ([large[:999]], [], True)
+    assert [(line["action"], line["org"]) for line in lines] == [("event_too_large", "acme")]
+    assert page.next_link is not None
+    page = await log.next_page(page.next_link)
+    assert [one.uuid for one in page.events] == ["next"]
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        None,
+        Response(200, b"<html>" + b"x" * 1000, NEXT),
+        Response(200, b"<html>[" + b"x" * 1000, NEXT),
+        Response(200, b'{"events": [' + b"x" * 1000, NEXT),
+        Response(200, b"[" + event("u1", NOON) + b", " + event("u2", NOON, displayMessage="x" * 1000)[:-9], NEXT),
+        Response(200, b"[" + event("u1", NOON, displayMessage="x" * 1000)[:-9], {}),
+    ],
+)
+async def test_no_other_page_that_is_too_large_is_passed(cut: Response | None) -> None:
+    log = SystemLog("acme", URL, OneAnswer(OktaTooLargeError("too large", cut)), ManualClock())
+    with pytest.raises(OktaError):
+        await log.first_page(NOON)
 
 
 @pytest.mark.parametrize("polling", [True, False])

@@ -502,6 +502,23 @@ async def test_a_server_that_always_links_to_itself_is_asked_ever_less_often(the
     assert len(there.api.calls) < 150
 
 
+async def test_an_event_that_is_too_large_does_not_stop_the_log_and_is_counted_as_malformed(
+    there: Scene, logged: list[EventDict]
+) -> None:
+    there.api.max_bytes = 1500
+    there.happen("a", "b")
+    there.happen("large", displayMessage="x" * 2000)
+    there.happen("c", "d", "e", "f")
+    async with there.running() as reader:
+        assert there.store.uuids == ["a", "b", "c", "d", "e", "f"]
+        assert reader.state.error is None
+        there.happen("g")
+        await there.clock.advance(60)
+        assert there.store.uuids[-1] == "g"
+    assert there.sample("events_rejected_total") == 1
+    assert actions(logged, "warning") == ["event_too_large"]
+
+
 async def test_only_failed_deliveries_to_our_hook_count(there: Scene) -> None:
     def target(hook_id: str) -> list[dict[str, str]]:
         return [{"id": hook_id, "type": "EventHook", "displayName": "a hook"}]
