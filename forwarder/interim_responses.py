@@ -1,13 +1,13 @@
 """Limits the number of interim HTTP responses (1xx) that a server may send before the response to a request.
 
 The HTTP clients skip interim responses without a limit, and do not let other tasks run meanwhile: 64 KiB of interim
-responses hold the event loop for up to 0.7 s. So the bytes from the server pass a filter first, which removes interim
+responses hold the event loop for up to 0.7 s. A client that blocks is busy with them until its deadline. So the bytes from the server pass a filter first, which removes interim
 responses.
 """
 
 import re
 import ssl
-from typing import Any
+from typing import Any, TypeVar
 
 import httpcore
 import httpx
@@ -19,6 +19,8 @@ _LARGEST = 65_536  # bytes; the clients accept no larger head of a response
 _STATUS = 12  # bytes, as in "HTTP/1.1 103"
 _interim = re.compile(rb"HTTP/\d\.\d 1(?!01)\d\d.*?\n\r?\n", re.DOTALL).match  # 101 is a final response
 _starts_interim = re.compile(rb"HTTP/\d\.\d 1(?!01)\d\d").match
+
+Client = TypeVar("Client", httpx.AsyncClient, httpx.Client)
 
 
 class TooManyInterimError(Exception):
@@ -64,14 +66,22 @@ def _may_be_interim(start: bytes) -> bool:
     return len(start) <= _LARGEST and _starts_interim(start) is not None
 
 
-def limit_interim_responses(client: httpx.AsyncClient) -> httpx.AsyncClient:
+def limit_interim_responses(client: Client) -> Client:
     """Make `client` accept at most `MAX_INTERIM` interim responses to a request, and return it. With more, the request
     raises httpx.ReadError."""
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001  # there is no public way
-        if isinstance(transport, httpx.AsyncHTTPTransport):
-            pool = transport._pool  # noqa: SLF001  # as above
-            pool._network_backend = _Backend(pool._network_backend)  # noqa: SLF001  # as above
+        if isinstance(transport, httpx.AsyncHTTPTransport | httpx.HTTPTransport):
+            pool: Any = transport._pool  # noqa: SLF001  # as above
+            backend = _Backend if isinstance(transport, httpx.AsyncHTTPTransport) else _BlockingBackend
+            pool._network_backend = backend(pool._network_backend)  # noqa: SLF001  # as above
     return client
+
+
+def _feed(interim: InterimFilter, data: bytes) -> bytes:
+    try:
+        return interim.feed(data)
+    except TooManyInterimError as error:
+        raise httpcore.ReadError(str(error)) from None
 
 
 class _Backend(httpcore.AsyncNetworkBackend):
@@ -95,11 +105,7 @@ class _Stream(httpcore.AsyncNetworkStream):
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         while True:
             data = await self._stream.read(max_bytes, timeout)
-            try:
-                seen = self._filter.feed(data)
-            except TooManyInterimError as error:
-                raise httpcore.ReadError(str(error)) from None
-            if seen or not data:
+            if (seen := _feed(self._filter, data)) or not data:
                 return seen
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
@@ -113,6 +119,46 @@ class _Stream(httpcore.AsyncNetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.AsyncNetworkStream:
         return _Stream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._stream.get_extra_info(info)
+
+
+class _BlockingBackend(httpcore.NetworkBackend):
+    """A `_Backend` for clients that block."""
+
+    def __init__(self, backend: httpcore.NetworkBackend) -> None:
+        self._backend = backend
+
+    def connect_tcp(self, *args: Any, **options: Any) -> httpcore.NetworkStream:
+        return _BlockingStream(self._backend.connect_tcp(*args, **options))
+
+    def sleep(self, seconds: float) -> None:
+        self._backend.sleep(seconds)
+
+
+class _BlockingStream(httpcore.NetworkStream):
+    def __init__(self, stream: httpcore.NetworkStream) -> None:
+        self._stream = stream
+        self._filter = InterimFilter()
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        while True:
+            data = self._stream.read(max_bytes, timeout)
+            if (seen := _feed(self._filter, data)) or not data:
+                return seen
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._filter.request_sent()
+        self._stream.write(buffer, timeout)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        return _BlockingStream(self._stream.start_tls(ssl_context, server_hostname, timeout))
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)

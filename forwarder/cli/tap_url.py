@@ -13,6 +13,7 @@ from forwarder.core.errors import ForwarderError
 from forwarder.core.urls import split_url
 from forwarder.core.wording import agrees, count
 from forwarder.http_deadline import HttpDeadline
+from forwarder.interim_responses import limit_interim_responses
 
 _WHERE = "name the forwarder's ops listener, which is `ops.listen` in its configuration: --url http://HOST:9464"
 _EXCERPT = 200
@@ -34,7 +35,7 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
     deadline = HttpDeadline(starts_within)
     try:
         with (
-            httpx.Client(timeout=httpx.Timeout(10, read=silence)) as client,
+            limit_interim_responses(httpx.Client(timeout=httpx.Timeout(10, read=silence))) as client,
             deadline,
             client.stream(
                 "GET",

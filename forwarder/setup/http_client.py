@@ -10,6 +10,7 @@ from forwarder import tls
 from forwarder.connection_errors import refusal_hint, why_unreachable
 from forwarder.core.errors import SetupError
 from forwarder.http_deadline import HttpDeadline
+from forwarder.interim_responses import limit_interim_responses
 from forwarder.setup.server_settings import ServerSettings
 
 TIMEOUT = 60.0
@@ -67,7 +68,7 @@ class ServerClient:
             raise SetupError(str(error.strerror)) from error
         self._url = settings.url
         self._timeout = timeout
-        self._client = httpx.Client(
+        client = httpx.Client(
             headers=headers,
             auth=settings.login,
             verify=trusted,
@@ -76,6 +77,7 @@ class ServerClient:
             follow_redirects=False,  # credentials are sent only to the configured address
             trust_env=False,
         )
+        self._client = limit_interim_responses(client)
 
     def __enter__(self) -> Self:
         return self

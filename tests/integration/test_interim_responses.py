@@ -1,4 +1,4 @@
-"""Every client on the event loop skips a few interim responses, and gives up a server that sends them without end."""
+"""Every client skips a few interim responses, and gives up a server that sends them without end."""
 
 import asyncio
 import json
@@ -10,10 +10,16 @@ from typing import Any
 import httpx
 import pytest
 
+from forwarder.cli.tap_store import TapOptions
+from forwarder.cli.tap_url import from_url
 from forwarder.connection_errors import http_client, why_unreachable
+from forwarder.core.errors import ForwarderError, SetupError
 from forwarder.core.outcome import RetryReason
 from forwarder.okta.api.rate_limits import RateLimits
 from forwarder.okta.api.transport import Transport
+from forwarder.ops.event_view import EventFilter
+from forwarder.setup.grafana.client import Grafana
+from forwarder.setup.grafana.settings import GrafanaSettings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSink
 from tests.certificates import Certificate
@@ -73,7 +79,32 @@ async def by_okta(url: str) -> str:
         await transport.close()
 
 
-@pytest.mark.parametrize("send", [by_httpx, by_okta])
+async def by_setup(url: str) -> str:
+    def ask() -> str:
+        with Grafana(GrafanaSettings(url=url)) as client:
+            try:
+                return "".join([json.dumps(client.ask("GET", url).body) for _ in range(2)])
+            except SetupError as error:
+                return str(error)
+
+    return await asyncio.to_thread(ask)
+
+
+async def by_tap(url: str) -> str:
+    def read() -> str:
+        try:
+            return str(
+                list(
+                    from_url(url, None, TapOptions(EventFilter(), None, follow=True, limit=1, seconds=30.0, form=None))
+                )
+            )
+        except ForwarderError as error:
+            return str(error)
+
+    return await asyncio.to_thread(read)
+
+
+@pytest.mark.parametrize("send", [by_httpx, by_okta, by_setup])
 async def test_a_few_interim_responses_are_skipped(send: Callable[[str], Awaitable[str]]) -> None:
     async with server_with(20) as url:
         assert await send(url) == 2 * _BODY.decode()
@@ -91,6 +122,14 @@ async def test_a_server_with_interim_responses_without_end_gets_no_further_turn(
     async with server_with(3_000) as url:
         assert await by_httpx(url) == "no response (more than 20 interim responses)"
         assert "broke" in await by_okta(url)
+
+
+@pytest.mark.parametrize("send", [by_setup, by_tap])
+async def test_a_command_gives_up_a_server_with_interim_responses_without_end(
+    send: Callable[[str], Awaitable[str]],
+) -> None:
+    async with server_with(3_000) as url:
+        assert "more than 20 interim responses" in await send(url)
 
 
 async def test_the_events_of_a_flooded_response_are_sent_again() -> None:
