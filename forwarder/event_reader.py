@@ -9,7 +9,7 @@ import msgspec
 
 from forwarder.core.errors import NotAnEventError
 from forwarder.core.event import Event, MalformedEvent, Source, read_event
-from forwarder.core.lenient_json import SURELY_EXAMINED, replace_lone_surrogates_in_steps
+from forwarder.core.lenient_json import AT_ONCE, replace_lone_surrogates_in_steps
 from forwarder.core.time import Micros
 from forwarder.event_loop_steps import Cooperative, run_in_steps
 from forwarder.json_scanner import check_end, scan_list
@@ -71,7 +71,7 @@ async def read_events(
     for element in elements:
         body = bytes(element)  # a copy: a slice would keep the whole text in memory as long as the event
         repaired = None
-        if len(body) > SURELY_EXAMINED:
+        if len(body) > AT_ONCE:
             repaired = await run_in_steps(replace_lone_surrogates_in_steps(body))
         try:
             event = read_event(
