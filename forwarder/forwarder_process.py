@@ -277,4 +277,9 @@ def run_until_signal(settings: Settings, reread: Callable[[], Settings]) -> None
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     sys.setswitchinterval(SWITCH_INTERVAL)
     _tune_malloc()
-    uvloop.run(_run(settings, reread, _Signals(), SystemClock()))
+    try:
+        uvloop.run(_run(settings, reread, _Signals(), SystemClock()))
+    finally:
+        # While Python ends, it restores the default of each signal that it handles, but not of ignored signals.
+        for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)

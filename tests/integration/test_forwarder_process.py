@@ -169,6 +169,17 @@ def test_sigquit_stops_the_forwarder_as_sigterm_does(forwarder: ForwarderProcess
 
 
 @pytest.mark.long
+def test_a_hangup_at_the_very_end_of_a_stop_does_not_change_its_exit_code(forwarder: ForwarderProcess) -> None:
+    with child(forwarder.command(), stderr=subprocess.DEVNULL) as process:
+        while not forwarder.ready():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        while process.poll() is None:
+            process.send_signal(signal.SIGHUP)
+        assert process.returncode == 0
+
+
+@pytest.mark.long
 def test_a_signal_during_the_start_stops_the_forwarder_and_both_ends_are_logged(forwarder: ForwarderProcess) -> None:
     forwarder.start()
     forwarder.stop()
