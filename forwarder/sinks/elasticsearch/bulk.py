@@ -47,8 +47,9 @@ _OTHER_TEMPLATE = (
 _CONFLICT = "version_conflict_engine_exception"
 """The only error type which means that a document with the `_id` of the request exists already."""
 
-_MEMORY = re.compile(r"(\w+)_operation_bytes=(\d{1,20}), max_\1_bytes=(\d{1,20})")
-"""Matches the size of an operation and the limit for all operations together, in the text of a 429."""
+_MEMORY = re.compile(r"operation_bytes=(\d{1,20}), max_[a-z_]{1,40}_bytes=(\d{1,20})")
+"""Matches the size of an operation and the limit for all operations together, in the text of a 429. The pattern takes
+linear time: the text may have 3 MB."""
 
 _FAILURE_STORE = ResponseVerdict(reject=RejectReason.FAILURE_STORE)
 _OPERATOR_MUST_ACT = {"index_closed_exception", "validation_exception"}
@@ -242,7 +243,7 @@ def _never_fits(reason: str) -> bool:
     """Return whether `reason`, the text of a 429, says that an operation is larger than the server's limit for all
     operations together (a part of its heap). Such an operation is refused even by an idle server."""
     memory = _MEMORY.search(reason)
-    return memory is not None and int(memory[2]) > int(memory[3])
+    return memory is not None and int(memory[1]) > int(memory[2])
 
 
 def _text(body: Any) -> str:

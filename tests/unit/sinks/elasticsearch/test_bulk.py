@@ -1,4 +1,5 @@
 import json
+import time
 from typing import Any
 
 import pytest
@@ -58,10 +59,12 @@ def test_a_document_that_was_created_is_delivered(status: int) -> None:
     assert verdict_of(item(status)) == response_verdicts.DELIVERED
 
 
-def _pressure(kind: str, size: int, limit: int) -> str:
-    """Elasticsearch's text about an operation for which there is no memory now."""
+def _pressure(kind: str, size: int, limit: int, limited: str = "") -> str:
+    """Elasticsearch's text about an operation for which there is no memory now. Version 8 limits coordinating and
+    primary operations together."""
     used = "coordinating_and_primary_bytes=20000199, replica_bytes=0, all_bytes=20000199"
-    return f"rejected execution of {kind} operation [{used}, {kind}_operation_bytes={size}, max_{kind}_bytes={limit}]"
+    limits = f"{kind}_operation_bytes={size}, max_{limited or kind}_bytes={limit}"
+    return f"rejected execution of {kind} operation [{used}, {limits}]"
 
 
 @pytest.mark.parametrize(
@@ -82,6 +85,7 @@ def test_a_document_is_too_large_if_the_limit_of_the_server_is_below_its_own_siz
     assert {verdict for verdict, _ in found} == {wanted}
 
 
+@pytest.mark.parametrize("limited", ["coordinating", "coordinating_and_primary"])
 @pytest.mark.parametrize(
     ("events", "size", "wanted"),
     [
@@ -91,11 +95,18 @@ def test_a_document_is_too_large_if_the_limit_of_the_server_is_below_its_own_siz
     ],
 )
 def test_a_request_is_too_large_if_the_limit_of_the_server_is_below_its_own_size(
-    events: int, size: int, wanted: ResponseVerdict
+    events: int, size: int, wanted: ResponseVerdict, limited: str
 ) -> None:
-    reason = _pressure("coordinating", size, 51_897_958)
+    reason = _pressure("coordinating", size, 51_897_958, limited)
     body = {"error": {"type": "es_rejected_execution_exception", "reason": reason}}
     assert bulk.request_error(429, body, events)[0] == wanted
+
+
+@pytest.mark.parametrize("reason", ["a" * 3_000_000, "a_operation_bytes=" * 160_000, "_operation_bytes" * 180_000])
+def test_a_long_reason_does_not_hold_the_event_loop(reason: str) -> None:
+    began = time.process_time()
+    assert bulk.request_error(429, {"error": {"reason": reason}}, 2)[0] == response_verdicts.THROTTLED
+    assert time.process_time() - began < 2
 
 
 def test_a_document_that_is_there_already_is_delivered() -> None:
