@@ -13,8 +13,8 @@ class HttpDeadline:
     """A time within which a response must be complete. It is a context manager, and each request gets its `extensions`.
 
     The timeouts of httpx limit each read alone, so a server that sends a byte each second keeps a request open for
-    hours. The connection of the request must be new. When the time is over, this class closes the connection, so that httpx or the end of the `with`
-    block raises an httpx.HTTPError.
+    hours. When the time is over, this class closes the connection, so that httpx or the end of the `with` block raises
+    an httpx.HTTPError. The connection of the request must be new.
 
     Attributes:
         is_over: whether the time was over before `stop` or the end of the `with` block.
@@ -48,7 +48,8 @@ class HttpDeadline:
             raise httpx.ReadTimeout("the response was not complete in time")
 
     def _trace(self, event: str, details: dict[str, Any]) -> None:
-        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:  # TLS wraps the socket
+        # TLS wraps the socket. Through a proxy, the event has another beginning.
+        if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
             with self._lock:
                 self._socket = details["return_value"].get_extra_info("socket")
                 if self.is_over:
