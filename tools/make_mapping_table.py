@@ -11,7 +11,8 @@ import msgspec
 
 from forwarder.ecs import value_readers
 from forwarder.ecs.attributes import attribute_name
-from forwarder.ecs.document import ECS_VERSION, MAX_VALUES
+from forwarder.ecs.decode import MAX_VALUES
+from forwarder.ecs.document import ECS_VERSION
 from forwarder.ecs.fields import FIELDS
 from forwarder.ecs.value_readers import MAX_KEYS, MAX_NAME, REST
 
@@ -166,8 +167,8 @@ A value that Okta did not send, or sent empty, has no field. A value of a wrong 
 would refuse is changed: in free objects, a key is cut at {MAX_NAME} characters, NUL becomes U+FFFD, and if a key has a blank part
 between dots or more than three dots, each dot becomes `_`. A free object keeps {MAX_KEYS} keys, including those of its inner objects,
 small ones first; the others become one text in `{REST}`. If two keys of an object would have the same field, one of them
-becomes part of this text too. An event with more than {MAX_VALUES:,} commas becomes a dead letter (`unmappable`), because decoding it would
-delay answers to Okta; Okta's events have some hundreds.
+becomes part of this text too. An event with more than {MAX_VALUES:,} commas becomes a dead letter (`unmappable`), and rules do not
+read it, because decoding it would delay answers to Okta. Okta's events have some hundreds.
 
 `version`, `legacyEventType`, `actor.detailEntry`, postal codes outside the IP chain, and every key that no table of this page names
 (of `client`, `outcome`, `authenticationContext`, `securityContext`, `transaction.detail`, a target, or the event itself) are left

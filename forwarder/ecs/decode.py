@@ -7,6 +7,10 @@ from typing import Any
 
 import msgspec
 
+MAX_VALUES = 100_000
+"""The maximum number of commas in an event. No other thread runs while an event is decoded: 10 MB with 600,000 keys took
+0.3 s, in which no POST was answered, and 100 MB of memory for each sink."""
+
 INT64 = range(-(2**63), 2**63)
 """The integers that fit into a field of a search index and into an OTLP attribute."""
 
@@ -32,10 +36,18 @@ def decode(text: bytes | str) -> Any:
         return _decode(whole)
 
 
-def decode_object(text: bytes | str) -> dict[str, Any] | None:
-    """Decode a JSON text with the function `decode`. Return None if the text is not a JSON object."""
+def has_too_many_values(body: bytes) -> bool:
+    """Whether the body of an event has so many values that it must not be decoded."""
+    return len(body) > MAX_VALUES and body.count(b",") > MAX_VALUES
+
+
+def decode_object(body: bytes) -> dict[str, Any] | None:
+    """Decode the body of an event with the function `decode`. Return None if the body is not a JSON object, or has too
+    many values."""
+    if has_too_many_values(body):
+        return None
     try:
-        value = decode(text)
+        value = decode(body)
     except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forwarder.ecs.decode import decode
+from forwarder.ecs.decode import MAX_VALUES, decode, decode_object
 from tests.unit.ecs.okta_events import free
 
 
@@ -45,3 +45,9 @@ def test_any_text_is_read_or_a_value_error(text: str) -> None:
     except ValueError:
         with pytest.raises(ValueError, match=r".+"):
             json.loads(text)
+
+
+def test_an_object_with_too_many_values_is_not_decoded_at_all() -> None:
+    values = ",".join(["1"] * MAX_VALUES)
+    assert decode_object(f'{{"a": [{values}]}}'.encode()) is not None
+    assert decode_object(f'{{"a": [{values}, 1, 1]}}'.encode()) is None
