@@ -116,7 +116,7 @@ def _request_problems(name: str, samples: Samples) -> Iterator[Problem]:
 def _unknown_paths(samples: Samples) -> Iterator[Problem]:
     if unknown := round(samples.increase(("unknown_path_requests", "okta"), UNKNOWN_PATH)):
         text = (
-            f"{count(unknown, 'request')} of Okta came to a path that no org has within the last 30 minutes (404); "
+            f"within the last 30 minutes, {count(unknown, 'request')} of Okta came to a path that no org has (404); "
             "Okta never sends these again"
         )
         hint = "see `path_refused` in the log for the path; correct `orgs.NAME.path`, the hook's address in Okta, or the proxy"
