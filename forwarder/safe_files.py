@@ -233,6 +233,9 @@ def cannot_write(path: Path) -> str:
     if is_full(path if os.path.isdir(path) else path.parent):  # noqa: PTH112  # a method of `path` may raise
         return f"the disk of {path} is full; free some space or inodes"
     hint = rights_hint(path) or "let the forwarder's user write to it"
+    with suppress(OSError):  # this user may not look into the folder
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            hint = WRITE_HINTS[errno.EROFS]
     return f"this user cannot write to {path}; {hint}"
 
 

@@ -175,8 +175,9 @@ def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
         )
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     reason = safe_files.why_no_write(path, wal_path(path)) if code in _AMBIGUOUS else None
-    closed = (file for file in (path, wal_path(path)) if file.exists() and not os.access(file, os.R_OK))
-    hint = "".join(map(safe_files.rights_hint, closed)) or reason or "check the disk and the permissions"
+    needed = ((path.parent, os.X_OK), (path, os.R_OK), (wal_path(path), os.R_OK))
+    closed = [file for file, right in needed if os.path.lexists(file) and not os.access(file, right)]
+    hint = (safe_files.rights_hint(closed[0]) if closed else "") or reason or "check the disk and the permissions"
     return StoreError(f"the store {path} cannot be used: {error} ({name}); {hint}")
 
 

@@ -4,15 +4,18 @@ import asyncio
 import json
 import os
 import socket
+import sqlite3
 import stat
+import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
+from forwarder.store.sqlite.schema import to_store_error
 from tests.integration.store.helpers import opened
 
 pytestmark = [pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user"), pytest.mark.long]
@@ -56,6 +59,19 @@ def config() -> Iterator[Path]:
 
 def run(config: Path, *words: str) -> str:
     """The error of the command, as a child of this process that is nobody gets it."""
+
+    def command() -> str:
+        done = invoke(config, *words)
+        return f"{done.exit_code}: {done.stderr}"
+
+    code, _, text = as_nobody(command).partition(": ")
+    assert code == "1", text
+    (line,) = text.splitlines()
+    return line
+
+
+def as_nobody(call: Callable[[], str]) -> str:
+    """The result of the call in a child of this process that is nobody; if it raises, the error."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -63,17 +79,15 @@ def run(config: Path, *words: str) -> str:
             os.setgroups([])
             os.setgid(65534)
             os.setuid(65534)
-            done = invoke(config, *words)
-            os.write(writing, f"{done.exit_code}: {done.stderr}".encode())
+            os.write(writing, call().encode())
+        except Exception as error:  # noqa: BLE001  # the test compares it
+            os.write(writing, repr(error).encode())
         finally:
             os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)
     with os.fdopen(reading) as answer:
-        code, _, text = answer.read().partition(": ")
-    assert code == "1", text
-    (line,) = text.splitlines()
-    return line
+        return answer.read()
 
 
 def invoke(config: Path, *words: str) -> Result:
@@ -113,6 +127,41 @@ def test_a_command_that_may_not_look_into_the_folder_of_the_store_names_the_fold
     config.write_text(config.read_text().replace("store.db", "inside/store.db"))
     config.chmod(0o666)
     assert run(config, *PAUSE).endswith(f"; {hint(inside)}")
+
+
+def test_an_error_of_a_store_whose_folder_was_closed_meanwhile_names_the_folder(config: Path) -> None:
+    inside = config.with_name("inside")
+    inside.mkdir(mode=0o700)
+    store = inside / "store.db"
+    store.touch()
+    error = sqlite3.OperationalError("unable to open database file")
+    assert as_nobody(lambda: str(to_store_error(store, error))).endswith(f"; {hint(inside)}")
+
+
+def test_an_error_of_a_store_of_which_all_files_were_closed_meanwhile_names_one_owner(config: Path) -> None:
+    for suffix in ("", "-wal"):
+        file = config.with_name(f"store.db{suffix}")
+        file.touch()
+        file.chmod(0o600)
+    error = sqlite3.OperationalError("unable to open database file")
+    store = config.with_name("store.db")
+    assert as_nobody(lambda: str(to_store_error(store, error))).endswith(f"; {hint(store)}")
+
+
+@pytest.fixture
+def read_only(config: Path) -> Iterator[Path]:
+    """The folder of the store on a file system that is mounted read-only."""
+    mount = ["mount", "--bind", "-o", "ro", str(config.parent), str(config.parent)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this process may not mount a file system")
+    yield config.parent
+    subprocess.run(["umount", config.parent], check=True)
+
+
+def test_a_store_on_a_read_only_file_system_needs_another_mount(config: Path, read_only: Path) -> None:
+    wanted = f"store.path: this user cannot write to {read_only}; mount the file system for writing"
+    assert wanted in invoke(config, "check").stderr
+    assert wanted in as_nobody(lambda: invoke(config, "check").stderr)
 
 
 def test_a_command_that_may_not_use_the_control_socket_names_the_socket_and_its_owner(config: Path) -> None:
