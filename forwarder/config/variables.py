@@ -19,7 +19,6 @@ _NAMED = r"SECRET\[[\w.-]+\]|op://\S+|vault:\S+#\S+|arn:aws:(secretsmanager|ssm)
 """Matches how Vector, 1Password, Vault and AWS name a secret."""
 _SECRET = re.compile(rf"\s*([A-Za-z]+ )?({_VARIABLE}|{_ALONE.pattern}|{_NAMED})\s*")
 
-
 _STAND_IN = r"<[A-Za-z][\w ,.:/-]*>|\.{3}|…"
 """Matches what stands for a value in an example."""
 _STAND_IN_SECRET = re.compile(rf"\s*([A-Za-z-]+ )?({_STAND_IN})\s*")

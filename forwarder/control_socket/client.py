@@ -104,7 +104,8 @@ def ask(  # noqa: PLR0913  # `silence` is set only by tests
     Return None if no forwarder runs. Block until the result has come. `on_progress` is called with each progress
     report, of the type `request.reports`. The call waits `accept_timeout` seconds until the forwarder accepts the
     request. Then it waits `timeout` seconds for each line of the answer; if `timeout` is None, it waits as long as the
-    forwarder shows at least every `silence` seconds that it works. `hint` is a phrase for the operator: how to go on if the answer is lost.
+    forwarder shows at least every `silence` seconds that it works. `hint` is a phrase for the operator: how to go on if
+    the answer is lost.
 
     An exception in the caller, such as Ctrl-C, closes the connection. The forwarder then cancels the request.
 

@@ -40,7 +40,6 @@ _ATTENTION = {
 _STORED = {"ForwarderSinkDown", "ForwarderSinkPaused", "ForwarderStoreFilling"}
 """The sections of the runbook about critical problems with which the store still keeps every event."""
 
-
 _REMEMBERED = 60
 """The number of minutes after a start in which the verdict `ok` says when that was. Most problems that are counted over
 some time end within this time, and a restart forgets them, although Prometheus remembers."""
