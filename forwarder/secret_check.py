@@ -42,7 +42,8 @@ def _repeated(settings: Settings) -> Iterator[str]:
     tokens: dict[Secret, str] = {}
     for name, org in settings.orgs.items():
         for number, secret in enumerate(org.secrets):
-            if (first := org.secrets.index(secret)) < number:
+            first = org.secrets.index(secret)
+            if first < number and org.secrets[first].source == secret.source:  # two sources: between two rotations
                 yield f"orgs.{name}.secrets[{number}]: is the same secret as orgs.{name}.secrets[{first}]; remove one of the two"
         if not org.url or not org.api or not org.api.token:
             continue

@@ -55,6 +55,19 @@ class StoreFormatError(StoreError):
     was not changed."""
 
 
+class StoreVersionError(StoreFormatError):
+    """The store was written by an older or a newer version of the forwarder. The file was not changed.
+
+    Attributes:
+        seen: which version the store has, and which one is needed.
+        advice: what to do.
+    """
+
+    def __init__(self, seen: str, advice: str) -> None:
+        super().__init__(f"{seen}; {advice}. The file is left as it is.")
+        self.seen, self.advice = seen, advice
+
+
 class StoreFullError(StoreError):
     """The disk is full, or `store.max_size` is filled with events that some sinks have not received yet."""
 

@@ -29,7 +29,7 @@ _HINTS = {
     RetryReason.SERVER: "look at the log and the health of the server, and of a proxy in front of it; "
     "delivery resumes by itself",
     RetryReason.TIMEOUT: "check the load of the server and the network, or raise `delivery.timeout`",
-    RetryReason.DEAD_LETTER_LIMIT: "see `forwarder dead-letters list`, correct the index or mapping, or raise "
+    RetryReason.DEAD_LETTER_LIMIT: "see `forwarder dead-letters list`, correct what its errors name, or raise "
     "`dead_letter_limit`; the other events wait, and delivery resumes when the sink accepts one",
 }
 _OTHER_HINT = "correct what the error names; if it names nothing, check the sink's address and settings"
@@ -130,7 +130,9 @@ class Health:
             "next_try_in_seconds": round(self.resume_at - now, 1),
         }
         if result.pause:
-            text = "the sink is paused until an operator acts; its events wait in the store"
+            text = (
+                "the sink is paused, because the error probably does not pass by itself; its events wait in the store"
+            )
             self._failure_logger.error(text, action="sink_paused", **fields)
         else:
             text = "the sink failed and is tried again; its events wait in the store"

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from forwarder.core.errors import StoreVersionError
 from forwarder.core.ports import DeadLetterSelection
 from forwarder.core.wording import count
 from forwarder.doctor.check import Check, CheckVerdict, Finding, Found, fail, ok, skip, warn
@@ -92,7 +93,10 @@ async def _sound(context: Context, _: str) -> Found:
     if not path.exists():
         return skip(f"there is no store at {path} yet; `forwarder run` creates it")
     limit = context.timeout * 0.9
-    damage = await in_daemon_thread(lambda: _commands(context).damage(limit), "store")
+    try:
+        damage = await in_daemon_thread(lambda: _commands(context).damage(limit), "store")
+    except StoreVersionError as error:  # before the first start after an upgrade; `store.path` fails for a newer store
+        return skip(error.seen, error.advice)
     if damage is None:
         return skip(
             f"the whole store cannot be read within {context.timeout:g} s, because it is too large",

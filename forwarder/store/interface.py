@@ -207,7 +207,7 @@ class StoreCommands(Protocol):
         """Return the ledger. This is slow, because it counts the waiting events one by one."""
 
     def damage(self, timeout: float) -> Sequence[str] | None:
-        """Return a text for each damage in the store's file; None if the check takes longer than `timeout` seconds."""
+        """Return a text for each damage; None after `timeout` seconds. Raise StoreVersionError for another version."""
 
     def orgs(self) -> Sequence[str]:
         """Return the names of all orgs that the store knows, including orgs that are no longer configured."""

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from forwarder.control_socket.client import ask
 from forwarder.core.action import Action
-from forwarder.core.errors import StoreFormatError
+from forwarder.core.errors import StoreFormatError, StoreVersionError
 from forwarder.core.event import StoredEvent
 from forwarder.core.ports import Clock, DeadLetterSelection
 from forwarder.core.sighting import Sighting
@@ -83,6 +83,8 @@ class SqliteCommands:
     def damage(self, timeout: float) -> list[str] | None:
         try:
             return self._read(partial(queries.damage, timeout=timeout))
+        except StoreVersionError:
+            raise
         except StoreFormatError as error:  # the store is so damaged that it cannot be opened or checked
             return [str(error)]
 

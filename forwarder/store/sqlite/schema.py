@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from forwarder import safe_files
-from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError
+from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError, StoreVersionError
 from forwarder.store.settings import real_path, store_files
 from forwarder.store.sqlite.lock import check_lock_file, check_rights
 from forwarder.store.sqlite.migrations import STEPS
@@ -320,14 +320,12 @@ def _check_content(db: sqlite3.Connection, path: Path, version: int) -> None:
         )
 
 
-def _wrong_version(path: Path, version: int, newest: int) -> StoreFormatError:
-    advice = (
+def _wrong_version(path: Path, version: int, newest: int) -> StoreVersionError:
+    return StoreVersionError(
+        f"the store {path} has version {version}, this forwarder needs {newest}",
         "run the newer forwarder that wrote it, or give this one a store.path of its own"
         if version > newest
-        else "start the forwarder once to migrate it"
-    )
-    return StoreFormatError(
-        f"the store {path} has version {version}, this forwarder needs {newest}; {advice}. {_UNCHANGED}"
+        else "start the forwarder once to migrate it",
     )
 
 

@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -64,6 +66,15 @@ async def test_a_damaged_store_is_named_and_left_as_it_is(settled: Scene) -> Non
     assert "restore a backup" in row["mend"]
     assert found.of("store.ledger")["seen"] == "because store.sound failed"
     assert settled.store.read_bytes() == pages
+
+
+@pytest.mark.long
+async def test_a_store_of_an_older_version_is_not_called_damaged(settled: Scene) -> None:
+    with closing(sqlite3.connect(settled.store)) as db:
+        db.execute("PRAGMA user_version = 2")
+    row = (await settled.doctor("store")).of("store.sound")
+    assert (row["verdict"], row["mend"]) == ("skip", "start the forwarder once to migrate it")
+    assert "has version 2" in row["seen"]
 
 
 @pytest.mark.long

@@ -1,3 +1,8 @@
+import os
+from collections import deque
+from pathlib import Path
+
+import msgspec
 import pytest
 
 from forwarder.config.types import Secret
@@ -7,8 +12,8 @@ from forwarder.okta.hooks.probe import probe_receiver
 from tests.fakes.hook_receiver import HANG_UP, HookReceiver
 
 
-def wanted(uri: str) -> DesiredHook:
-    return DesiredHook("forwarder", uri, frozenset(), "X-Hook-Key", Secret("the-newest-ä"))
+def wanted(uri: str, secret: Secret = Secret("the-newest-ä")) -> DesiredHook:  # noqa: B008  # it never changes
+    return DesiredHook("forwarder", uri, frozenset(), "X-Hook-Key", secret)
 
 
 async def test_a_receiver_that_echoes_the_challenge_knows_the_secret() -> None:
@@ -24,6 +29,21 @@ async def test_a_receiver_that_refuses_the_secret_is_an_error() -> None:
         with pytest.raises(SetupError, match="does not have this secret yet") as error:
             await probe_receiver(wanted(receiver.url))
     assert "the-newest" not in str(error.value)
+
+
+async def test_a_secret_whose_file_has_just_changed_is_sent_again_until_the_forwarder_has_read_the_file(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "hook-new"
+    file.write_text("the-newest-ä")
+    hook = wanted("", Secret("the-newest-ä", {"file": str(file)}))
+    async with HookReceiver(answers=deque([401])) as receiver:
+        assert await probe_receiver(msgspec.structs.replace(hook, uri=receiver.url)) is None
+        assert len(receiver.calls) == 2
+    os.utime(file, (0, 0))
+    async with HookReceiver(answers=deque([401])) as receiver:
+        with pytest.raises(SetupError, match="does not have this secret yet"):
+            await probe_receiver(msgspec.structs.replace(hook, uri=receiver.url))
 
 
 @pytest.mark.parametrize("status", [403, 404, 302, 500])
