@@ -120,7 +120,10 @@ class OktaOrgs:
         api = OktaClient(org.url, org.api, settings.reconcile.rate_share, self._clock, metrics=metrics)
         watch = HookWatch(name, api, org.hook, self._metrics, self._clock) if org.hook else None
         log = SystemLog(name, org.url, api, self._clock)
-        reconciler = Reconciler(log, self._store, settings.reconcile, watch, self._metrics, self._clock)
+        others = settings.orgs.keys() - {name}
+        reconciler = Reconciler(
+            log, self._store, settings.reconcile, watch, self._metrics, self._clock, other_orgs=others
+        )
         backfills = Backfill(log, self._store, self._clock, self._metrics, self._backlog, lambda: api.allowance(PATH))
         return OktaOrgRunner(name, api, watch, reconciler, backfills, self._clock)
 

@@ -93,9 +93,9 @@ def _renamed_orgs(settings: "Settings", commands: "StoreCommands") -> Iterator[s
     for name, org in settings.orgs.items():
         for old in names_with_cursor(org.url, cursors, SystemClock().now()) if org.url else ():
             yield (
-                f"the System Log of {org.url} was read under the name {old} before {name}. {name} does not go on from there, and"
-                f" stores events again that {old} has; events of {old} that wait are delivered under the old name. If you"
-                f" renamed the org, write {old} again, or store what is missing: forwarder backfill"
+                f"the System Log of {org.url} was read under the name {old} before {name}. If {name} is new, polling goes on"
+                f" from there; events of {old} that wait are delivered under the old name. Missed events before the change:"
+                f" forwarder gaps --org {old}"
             )
 
 

@@ -1,7 +1,7 @@
 """The interfaces (protocols) of the store, the sinks and the clock. Only the module `app` chooses the
 implementations."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -90,6 +90,9 @@ class EventStore(Protocol):
 
     async def cursor(self, name: str) -> str | None:
         """Return the last value that was stored for the cursor `name`; None if no value was stored."""
+
+    async def cursors_with(self, prefix: str) -> Mapping[str, str]:
+        """Return the last value of each cursor whose name begins with `prefix`, by the rest of the name."""
 
     async def mark_missed(self, org: str, before: Micros) -> int:
         """Mark as missed the pending events of `org` that were published and received before the time `before`. An

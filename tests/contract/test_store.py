@@ -182,6 +182,7 @@ async def test_a_page_is_stored_with_its_cursor_and_its_malformed_events(store: 
     assert await store.cursor("log:acme") == "next"
     await store.append(page(cursor="after it"), timeout=5)
     assert (await store.cursor("log:acme"), await store.cursor("log:other")) == ("after it", None)
+    assert (await store.cursors_with("log:"), await store.cursors_with("lo_:")) == ({"acme": "after it"}, {})
 
 
 async def test_an_event_that_the_hook_does_not_deliver_is_missed_once(store: AnyStore) -> None:

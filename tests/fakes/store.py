@@ -100,6 +100,9 @@ class MemoryStore:
     async def cursor(self, name: str) -> str | None:
         return self.cursors.get(name)
 
+    async def cursors_with(self, prefix: str) -> dict[str, str]:
+        return {name.removeprefix(prefix): value for name, value in self.cursors.items() if name.startswith(prefix)}
+
     async def mark_missed(self, org: str, before: Micros) -> int:
         await self._open.wait()
         self._fail()

@@ -41,6 +41,9 @@ class Forgetful:
     async def cursor(self, name: str) -> str | None:
         raise NotImplementedError
 
+    async def cursors_with(self, prefix: str) -> dict[str, str]:
+        raise NotImplementedError
+
     async def mark_missed(self, org: str, before: Micros) -> int:
         raise NotImplementedError
 

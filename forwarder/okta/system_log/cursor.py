@@ -38,8 +38,8 @@ def cursor_name(org: str) -> str:
 
 
 def names_with_cursor(url: str, cursors: Mapping[str, str | None], now: Micros) -> list[str]:
-    """Return the names in `cursors` under which the System Log at `url`, the URL of an org, was read. `cursors` has a
-    stored cursor for each name, or None.
+    """Return the names in `cursors` under which the System Log at `url`, the URL of an org, was read, the name that was
+    read last at the end. `cursors` has a stored cursor for each name, or None.
 
     A cursor is ignored if Okta no longer has the events after it.
     """
@@ -48,5 +48,5 @@ def names_with_cursor(url: str, cursors: Mapping[str, str | None], now: Micros) 
         with suppress(msgspec.MsgspecError):
             cursor = msgspec.json.decode(text or "", type=Cursor)
             if cursor.next_link.startswith(f"{url.rstrip('/')}{PATH}?") and cursor.complete_until > now - RETENTION:
-                found.append(name)
-    return found
+                found.append((cursor.complete_until, name))
+    return [name for _, name in sorted(found)]

@@ -5,6 +5,7 @@ one page is read again, and the store recognizes the events that it already has.
 reading starts again at an earlier time, and the store recognizes the events that are read twice.
 """
 
+from collections.abc import Collection
 from typing import Protocol
 
 import msgspec
@@ -18,9 +19,17 @@ from forwarder.core.time import SECOND, Micros, iso, seconds_between
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.hook_warnings import HookWarnings
 from forwarder.okta.settings import ReconcileSettings
-from forwarder.okta.system_log.cursor import Cursor, cursor_name
+from forwarder.okta.system_log.cursor import Cursor, cursor_name, names_with_cursor
 from forwarder.okta.system_log.event_details import targets_any_hook
-from forwarder.okta.system_log.pages import CIRCLE, LogPage, SystemLog, append_in_parts, expected_by_hook, refuses_link
+from forwarder.okta.system_log.pages import (
+    CIRCLE,
+    PATH,
+    LogPage,
+    SystemLog,
+    append_in_parts,
+    expected_by_hook,
+    refuses_link,
+)
 from forwarder.stored_event_metrics import StoredEventMetrics
 
 REWIND: Micros = 3600 * SECOND
@@ -83,7 +92,7 @@ class ReconcileState(msgspec.Struct):
 class Reconciler:
     """Reads one org's System Log into the store."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # the last one is known only where orgs are configured
         self,
         log: SystemLog,
         store: EventStore,
@@ -91,13 +100,19 @@ class Reconciler:
         hook: HookIdSource | None,
         metrics: Metrics,
         clock: Clock,
+        *,
+        other_orgs: Collection[str] = (),
     ) -> None:
-        """Create the reconciler; it reads nothing yet. `hook` provides the id of the org's hook; None if the org has no
-        hook."""
+        """Create the reconciler; it reads nothing yet.
+
+        `hook` provides the id of the org's hook; None if the org has no hook. `other_orgs` are the names of the other
+        orgs in the configuration.
+        """
         self._log = log
         self._store = store
         self._settings = settings
         self._hook = hook
+        self._other_orgs = other_orgs
         self._clock = clock
         self._metrics = StoredEventMetrics(metrics, log.org, Source.LOG)
         self._missed_events = metrics.events_missed.labels(log.org)
@@ -161,10 +176,12 @@ class Reconciler:
         return seconds_between(self.state.complete_until or self._started, self._clock.now()) or 0.0
 
     async def _load_cursor(self) -> Cursor:
-        """Return the cursor from the store. If the store has none, return a cursor that starts `lookback` ago; if the
-        stored cursor cannot be used, return a cursor that starts at an earlier time."""
+        """Return the cursor from the store, also if the org had another name. If the store has none, return a cursor that
+        starts `lookback` ago; if the stored cursor cannot be used, return a cursor that starts at an earlier time."""
         now = self._clock.now()
         text = await self._store.cursor(cursor_name(self._log.org))
+        if text is None:
+            text = await self._former_cursor(now)
         if text is None:
             cursor = Cursor("", 0, now - round(self._settings.lookback * SECOND))
         else:
@@ -179,6 +196,24 @@ class Reconciler:
         if cursor.next_link and not self._log.is_own_link(cursor.next_link):
             cursor = self._rewind(cursor, "the URL of the org has changed")
         return cursor
+
+    async def _former_cursor(self, now: Micros) -> str | None:
+        """Return the stored cursor of the name under which this log was read before the org was renamed in the
+        configuration; None if there is no such name. Log the name."""
+        stored = await self._store.cursors_with(cursor_name(""))
+        former = {name: text for name, text in stored.items() if name not in self._other_orgs}
+        names = names_with_cursor(self._log.url.removesuffix(PATH), former, now)
+        if not names:
+            return None
+        _logger.warning(
+            "the org has a new name in the configuration; its System Log is read on from where it was read under the old name,"
+            " and events that wait are delivered under the old name",
+            action="org_renamed",
+            org=self._log.org,
+            before=names[-1],
+            hint="to keep the old name, write it again in the configuration, and reload",
+        )
+        return former[names[-1]]
 
     async def _next_page(self, cursor: Cursor, hook_id: str) -> LogPage:
         """Request the page after `cursor`. If Okta no longer accepts the cursor's link, or if the cursor is in the

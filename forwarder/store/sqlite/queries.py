@@ -130,6 +130,12 @@ def cursor(db: sqlite3.Connection, name: str) -> str | None:
     return None if row is None else str(row[0])
 
 
+def cursors_with(db: sqlite3.Connection, prefix: str) -> dict[str, str]:
+    """See `core.ports.EventStore.cursors_with`."""
+    found = db.execute("SELECT name, value FROM cursors WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+    return {name.removeprefix(prefix): value for name, value in found}
+
+
 def claims(db: sqlite3.Connection, org: str, uuids: Iterable[str]) -> dict[str, Claim]:
     """See `core.action.ClaimReader.claims`."""
     query = (

@@ -127,6 +127,9 @@ class SqliteStore:
     async def cursor(self, name: str) -> str | None:
         return await self._query_reader.run(partial(queries.cursor, name=name))
 
+    async def cursors_with(self, prefix: str) -> dict[str, str]:
+        return await self._query_reader.run(partial(queries.cursors_with, prefix=prefix))
+
     async def sightings(self, org: str, users: Collection[str]) -> list[Sighting]:
         return await self._log_reader.run(partial(sightings.read, org=org, users=users))
 

@@ -43,7 +43,7 @@ def stats(folder: Path, read_as: str, *, url: str = URL, ago: int = 0) -> str:
 def test_an_org_that_was_renamed_is_named_with_what_to_do(tmp_path: Path) -> None:
     said = stats(tmp_path, "acme")
     assert f"the System Log of {URL} was read under the name acme before emea" in said
-    assert "forwarder backfill" in said
+    assert "forwarder gaps --org acme" in said
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,11 @@ class Scene:
         settings = ReconcileSettings(**changes)
         return Reconciler(log, self.store, settings, self, self.metrics, self.clock)
 
+    def renamed(self, *other_orgs: str) -> Reconciler:
+        """Return a reader of the same log after the org got the name `emea`."""
+        log = SystemLog("emea", URL, self.api, self.clock, limit=self.limit)
+        return Reconciler(log, self.store, ReconcileSettings(), self, self.metrics, self.clock, other_orgs=other_orgs)
+
     def hook_id(self) -> str | None:
         """As `HookIdSource`."""
         return self.hook
@@ -316,6 +321,30 @@ async def test_a_cursor_of_another_url_is_never_requested(there: Scene, logged: 
         assert there.store.uuids == ["a"]
         assert there.cursor.next_link.startswith(URL)
     assert actions(logged) == ["reconcile_restarted"]
+
+
+async def test_a_renamed_org_is_read_on_from_its_cursor_and_the_new_name_is_logged_once(
+    there: Scene, logged: list[EventDict]
+) -> None:
+    async with there.running():
+        there.happen("a")
+        await there.clock.advance(60)
+    there.happen("b")
+    await there.clock.advance(5 * 3600)  # longer than `lookback`
+    reader = there.renamed()
+    await reader.poll()
+    await reader.poll()
+    await there.renamed().poll()
+    assert [(stored.event.org, stored.event.uuid) for stored in there.store.events] == [("acme", "a"), ("emea", "b")]
+    assert actions(logged, "warning") == ["org_renamed"]
+
+
+async def test_the_cursor_of_another_configured_org_is_not_taken_over(there: Scene) -> None:
+    async with there.running():
+        there.happen("a")
+        await there.clock.advance(60)
+    await there.renamed("acme").poll()
+    assert there.store.uuids == ["a", "a"]
 
 
 @pytest.mark.parametrize("text", ["", "no JSON", "[]", '{"next": 7}'])
