@@ -8,7 +8,8 @@ from forwarder.core.printable import printable_line
 from forwarder.okta.hooks.hook import Hook, HookPlan, PropertyDifference
 
 _MAX_LINES = 20
-"""The maximum number of lines that are printed for each side of a difference, if the operator does not ask for all."""
+"""The maximum number of lines for the event types of a hook or for one side of a difference, if the operator does not ask
+for all."""
 
 
 def steps(plan: HookPlan) -> str:
@@ -37,9 +38,12 @@ def print_hook(hook: Hook) -> None:
     for header in hook.custom_headers:
         echo(f"  custom header          {header.get('key')}")
     echo(f"  events                 {len(hook.types)}")
-    for name in sorted(hook.types):
+    names = sorted(hook.types, key=lambda name: (name not in hook.filters, name))
+    for name in names[:_MAX_LINES]:
         expression = hook.filters.get(name)
         echo(f"    {name}" + (f"   if {expression}" if expression else ""))
+    if len(names) > _MAX_LINES:
+        echo(f"    … and {len(names) - _MAX_LINES} more; --json prints all")
 
 
 def print_differences(differences: Iterable[PropertyDifference], *, in_full: bool = False) -> None:

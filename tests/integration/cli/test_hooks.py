@@ -147,6 +147,14 @@ async def test_a_dry_run_prints_every_event_type_that_it_would_choose(there: Sce
     assert f"… and {len(eligible) - 20} more" in output  # a change prints a summary
 
 
+async def test_show_prints_a_hook_of_all_event_types_on_one_screen(there: Scene) -> None:
+    everything = {"events": "all-eligible"}
+    await there.run("sync", hook=everything)
+    code, output = await there.run("show", hook=everything)
+    assert (code, len(output.splitlines()) < 30) == (0, True), output
+    assert f"… and {len(there.hook.types) - 20} more; --json prints all" in output
+
+
 async def test_the_last_of_several_secrets_is_sent(there: Scene) -> None:
     await there.run("sync")
     there.secrets = ("first-secret", "second-secret")
