@@ -21,7 +21,7 @@ from forwarder.react.settings.actions import (
     TimedSettings,
     UserRiskSettings,
 )
-from forwarder.react.settings.entries import chooses
+from forwarder.react.settings.entries import chooses, written_in
 from forwarder.react.settings.section import ReactionsSettings
 from forwarder.react.settings.types import Mode
 from forwarder.react.targets import address_of, user_of
@@ -41,18 +41,22 @@ class Plans:
     def __init__(self, settings: ReactionsSettings, rules: Iterable[KnownRule]) -> None:
         """Plan actions by `settings`. `rules` are the loaded rules."""
         self._settings = settings
-        self._rules = list(rules)
-        self._names = {rule.id: rule.name for rule in self._rules}
+        self._rules = {rule.id: rule for rule in rules}
 
-    @property
-    def modes(self) -> dict[str, str]:
-        """The mode of each rule, by the rule's id. The mode is the strongest mode of the entries that choose the rule;
-        `off` if no entry chooses the rule."""
-        found = {}
-        for rule in self._rules:
-            modes = [entry.effective(self._settings.mode) for entry in self._entries(rule)]
-            found[rule.id] = str(max(modes, key=lambda mode: mode.strength, default=Mode.OFF))
-        return found
+    def mode_of(self, action: Action) -> Mode:
+        """Return the mode that this configuration has for `action`, which an earlier one may have planned: the strongest
+        mode of the entries that choose its rule and list it; `off` if there is none.
+
+        No entry lists a notification about an approval, so every entry that chooses the rule counts for it.
+        """
+        rule = self._rules.get(action.rule)
+        wanted = None if "approve" in action.settings.get("about", ()) else [action.name, *_path(action.settings)]
+        modes = [
+            entry.effective(self._settings.mode)
+            for entry in (self._entries(rule) if rule is not None else ())
+            if action.org in (entry.orgs or (action.org,)) and (wanted is None or wanted in self._identities(entry))
+        ]
+        return max(modes, key=lambda mode: mode.strength, default=Mode.OFF)
 
     def plan(self, event: Event, at: Micros) -> list[Action]:
         """Return the actions for an alert, in the order of the configuration.
@@ -63,9 +67,9 @@ class Plans:
         alert = decode(event.body)
         found = alert["forwarder"]["alert"]
         about = found["rule"]
-        rule = KnownRule(
-            about["id"], about["title"], about["level"], self._names.get(about["id"], ""), about.get("tags", ())
-        )
+        known = self._rules.get(about["id"])
+        name = "" if known is None else known.name
+        rule = KnownRule(about["id"], about["title"], about["level"], name, about.get("tags", ()))
         shared = {
             "org": event.org,
             "rule": rule.id,
@@ -115,6 +119,11 @@ class Plans:
 
     def _entries(self, rule: KnownRule) -> list[OnSettings]:
         return [entry for entry in self._settings.on if chooses(entry, rule)]
+
+    def _identities(self, entry: OnSettings) -> list[list[str]]:
+        """Return, for each action of `entry`, its name and the settings that are part of its identity."""
+        listed = written_in(entry, self._settings.mode, "")
+        return [[one.do.name, *_path(settings_of(one.do, self._settings))] for one in listed]
 
 
 _SHARED = (

@@ -72,7 +72,7 @@ class Reactions:
             "block_ip": BlockIp(self._blocklist),
         }
         self.prompts = Prompts(okta, _ciba_apps(settings), clock)
-        values = guard_settings(settings, self._plans.modes)
+        values = guard_settings(settings, self._plans.mode_of)
         self.horizon = horizon_of(values.limits.values())
         self._guards = Guards(values, okta, self._look, store, memory, pauses=pauses, now=clock.now)
 

@@ -1,8 +1,9 @@
 """Builds the settings of the guards, and a rehearsal of the reactions, from the configuration and the rules."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from ipaddress import ip_address, summarize_address_range
 
+from forwarder.core.action import Action
 from forwarder.react.plan import Plans
 from forwarder.react.rehearsal import Rehearsal
 from forwarder.react.settings.guards import GuardSettings, Limit, Network
@@ -12,12 +13,12 @@ from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.settings import OrgSettings, Settings
 
 
-def guard_settings(settings: Settings, modes: Mapping[str, str]) -> GuardSettings:
-    """Return the settings of the guards. `modes` has the mode of each rule, by the rule's id (see `Plans.modes`)."""
+def guard_settings(settings: Settings, mode_of: Callable[[Action], str]) -> GuardSettings:
+    """Return the settings of the guards. `mode_of` returns the mode of an action (see `Plans.mode_of`)."""
     reactions = settings.reactions
     return GuardSettings(
         mode=str(reactions.mode),
-        modes=modes,
+        mode_of=mode_of,
         protect=reactions.protect,
         limits={name: Limit(rate.most, rate.seconds) for name, rate in reactions.limits if name != "prompts_at_once"},
         prompts_at_once=reactions.limits.prompts_at_once,
@@ -37,7 +38,7 @@ def rehearsal(settings: Settings, ruleset: Ruleset) -> Rehearsal:
     )
     reactions = settings.reactions.model_copy(update={"mode": Mode.ENFORCE, "on": entries})
     plans = Plans(reactions, known_rules(ruleset))
-    return Rehearsal(plans, guard_settings(settings.model_copy(update={"reactions": reactions}), plans.modes))
+    return Rehearsal(plans, guard_settings(settings.model_copy(update={"reactions": reactions}), plans.mode_of))
 
 
 def _own(org: OrgSettings) -> frozenset[str]:

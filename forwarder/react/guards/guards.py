@@ -108,7 +108,7 @@ class Guards:
         Raises:
             StoreError: the store cannot be read.
         """
-        case = Case(action, now, self._settings.ceiling(action.rule, action.mode))
+        case = Case(action, now, self._settings.ceiling(action))
         acts = False
         try:
             judgement = await self._first(case)
@@ -158,7 +158,7 @@ class Guards:
             return None
         return refuse(
             Reason.OFF,
-            "reactions.mode is off, or every entry for this rule has the mode off, or no entry of reactions.on names the rule any more",
+            "reactions.mode is off, or no entry of reactions.on that is not off lists this action for the rule any more",
         )
 
     async def _paused(self, case: Case) -> Judgement | None:

@@ -1,12 +1,12 @@
 """The settings of the guards. At the start and at each reload, `reaction_runner/guard_settings.py` makes these settings
 from the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
 
-from forwarder.core.action import EffectKind
+from forwarder.core.action import Action, EffectKind
 from forwarder.core.time import SECOND, Micros
 from forwarder.react.settings.limits import ProtectSettings
 from forwarder.react.settings.types import Mode
@@ -31,8 +31,8 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     Attributes:
         mode: the strongest mode that any action may have, a value of `Mode`.
-        modes: the mode of each rule, by the rule's id. A rule that is missing here, for example because the rule was
-            removed, has the mode `off`.
+        mode_of: returns the mode that the configuration has for an action; `off` if no entry lists the action any more,
+            or if the action's rule was removed.
         limits: the limits by name: `per_user`, `per_rule`, `prompt_per_user`, or a kind of action. If `prompt_per_user`
             is missing, a user gets at most one prompt a day. If another name is missing, there is no such limit.
         prompts_at_once: the largest number of prompts of one org that wait for an answer at the same time.
@@ -45,7 +45,7 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     mode: str = "off"
-    modes: Mapping[str, str] = {}
+    mode_of: Callable[[Action], str] = lambda _: "off"
     protect: ProtectSettings = ProtectSettings(admins=False)
     limits: Mapping[str, Limit] = {}
     prompts_at_once: int = 5
@@ -55,8 +55,8 @@ class GuardSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     own: Mapping[str, frozenset[str]] = {}
     own_ips: tuple[Network, ...] = ()
 
-    def ceiling(self, rule: str, planned: str) -> str:
-        """Return the mode of an action: the weakest of the mode of all reactions, the mode of the action's rule, and
-        `planned`, the mode in which the action was planned."""
-        modes = (self.mode, self.modes.get(rule, "off"), planned)
+    def ceiling(self, action: Action) -> str:
+        """Return the mode that applies to `action`: the weakest of the mode of all reactions, the mode that the
+        configuration has for the action, and the mode in which the action was planned."""
+        modes = (self.mode, self.mode_of(action), action.mode)
         return min(modes, key=lambda mode: Mode(mode).strength)

@@ -227,3 +227,24 @@ async def test_no_action_follows_a_denial_during_a_pause(tmp_path: Path) -> None
                 found = await until(lambda all_: len([one for one in all_ if one.outcome]) == 2, forwarder)
                 assert found[1].reason is Reason.PAUSED
             assert user.status == "ACTIVE"
+
+
+@pytest.mark.long
+async def test_an_action_that_a_reload_removed_is_not_carried_out_although_a_human_approves_it(tmp_path: Path) -> None:
+    async with okta_org() as org:
+        user = person(org)
+        wanted = settings(tmp_path, org, [{"suspend": {"for": "1h"}}, "revoke_sessions"])
+        async with running(wanted) as forwarder:
+            await sign_in(org, user)
+            found = await until(lambda all_: [one for one in all_ if one.waits_for], forwarder)
+            (waits,) = [one for one in found if one.waits_for]
+
+            def remove(tree: dict[str, Any]) -> None:
+                tree["reactions"]["on"] = [{"level": "high", "do": ["revoke_sessions"]}]
+
+            await forwarder.reload(reread(wanted, remove))
+            await command(wanted, "approve", waits.id)
+            found = await until(lambda all_: [one for one in all_ if one.name == "suspend" and one.outcome], forwarder)
+            (row,) = [one for one in found if one.name == "suspend"]
+            assert (row.outcome, row.reason) == (Outcome.REFUSED, Reason.OFF)
+            assert user.status == "ACTIVE"

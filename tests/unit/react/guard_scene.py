@@ -1,6 +1,6 @@
 """Guards with a fake org, and rows that a test puts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any
@@ -34,9 +34,15 @@ LIMITS = {
 
 RULES = ("push_fatigue", "cheap", "group_changed", *(f"rule-{number}" for number in range(10)))
 
+
+def by_rule(modes: Mapping[str, str]) -> Callable[[Action], str]:
+    """Return a `GuardSettings.mode_of` that knows only these rules."""
+    return lambda action: modes.get(action.rule, "off")
+
+
 SETTINGS = GuardSettings(
     mode="enforce",
-    modes=dict.fromkeys(RULES, "enforce"),
+    mode_of=by_rule(dict.fromkeys(RULES, "enforce")),
     protect=ProtectSettings(
         users=("breakglass@corp.example",),
         groups=("Break-glass",),

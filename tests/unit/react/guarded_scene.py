@@ -11,6 +11,7 @@ from forwarder.react.guards.judgement import Judgement
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.ports import Seen
 from forwarder.react.settings.guards import GuardSettings
+from tests.unit.react.guard_scene import by_rule
 from tests.unit.react.scene import FakeGuards, Scene
 
 
@@ -43,7 +44,7 @@ class GuardedScene(Scene):
         self.guard()
 
     def guard(self, **settings: Any) -> None:
-        self.settings = GuardSettings(**{"mode": "enforce", "modes": {"r1": "enforce"}, **settings})
+        self.settings = GuardSettings(**{"mode": "enforce", "mode_of": by_rule({"r1": "enforce"}), **settings})
 
     async def decide(self, *, given: bool) -> None:
         """Approve or refuse the actions that wait for a human."""

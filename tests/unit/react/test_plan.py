@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from forwarder.core.action import KINDS, Action, ActionState, EffectKind, Outcome, Reason
 from forwarder.core.alert import to_event
 from forwarder.core.event import Event
+from forwarder.react.approval_notifications import approval_notifications
 from forwarder.react.plan import Plans
 from forwarder.react.ports import KnownRule
 from forwarder.react.settings.section import ReactionsSettings
@@ -17,6 +18,7 @@ from forwarder.react.settings.types import Mode
 from tests.fakes.alert import SPRAY, alert, trigger
 from tests.fakes.clock import NOON
 
+GROUP = {"add_to_group": {"group": "Step-up", "for": "24h"}}
 HOOK = {"url": "https://soc.example", "secret": "s"}
 JANE = {"id": "00u1", "type": "User", "alternateId": "jane@corp.example", "displayName": "Jane"}
 RAVI = {"id": "00u2", "type": "User", "alternateId": "ravi@corp.example"}
@@ -263,11 +265,41 @@ def test_a_stored_prompt_keeps_the_actions_that_follow_it() -> None:
     assert found.answered(stored, "denied", NOON) == found.answered(prompt, "denied", NOON)
 
 
-def test_the_modes_of_rules_are_the_strongest_of_their_entries() -> None:
-    assert plans(on("revoke_sessions", mode="shadow")).modes == {SPRAY.id: "shadow"}
-    both = plans(on("revoke_sessions", mode="shadow"), {"level": "high", "do": ["user_risk"]})
-    assert both.modes == {SPRAY.id: "enforce"}
-    assert plans({"level": "low", "do": ["user_risk"]}).modes == {SPRAY.id: "off"}
+def test_the_mode_of_an_action_is_the_strongest_of_the_entries_that_list_it() -> None:
+    (revoke,) = planned("revoke_sessions")
+    assert plans(on("revoke_sessions", mode="shadow")).mode_of(revoke) == "shadow"
+    assert plans(on("revoke_sessions"), on("revoke_sessions", mode="shadow")).mode_of(revoke) == "enforce"
+    assert plans(on("revoke_sessions", mode="shadow"), on("user_risk")).mode_of(revoke) == "shadow"
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"level": "low", "do": ["revoke_sessions", GROUP]},
+        on("user_risk", "revoke_sessions", {"add_to_group": {"group": "Another", "for": "24h"}}),
+        on(GROUP, orgs=["another"]),
+        on(GROUP, mode="off"),
+    ],
+)
+def test_an_action_that_no_entry_lists_any_more_is_off(now: dict[str, Any]) -> None:
+    (add,) = planned(GROUP)
+    assert plans(on(GROUP)).mode_of(add) == "enforce"
+    assert plans(now).mode_of(add) == "off"
+
+
+def test_an_action_after_an_answer_is_off_when_no_prompt_lists_it_any_more() -> None:
+    before = plans(on(PROMPT))
+    (prompt,) = before.plan(event(), NOON)
+    (follows, *_) = before.answered(prompt, "denied", NOON)
+    assert before.mode_of(follows) == "enforce"
+    assert plans(on("user_risk")).mode_of(follows) == "off"
+
+
+def test_a_request_for_approval_is_sent_as_long_as_its_rule_has_reactions() -> None:
+    (revoke,) = planned("revoke_sessions")
+    (request,) = approval_notifications(revoke, ["soc"], lambda _: "https://fw.example", NOON)
+    assert plans(on("revoke_sessions")).mode_of(request) == "enforce"
+    assert plans({"level": "low", "do": ["revoke_sessions"]}).mode_of(request) == "off"
 
 
 # Laws
@@ -351,6 +383,16 @@ def test_no_action_is_stronger_than_the_ceiling(entries: list[dict[str, Any]], a
     for row in _everything(plans(*entries, mode=mode), about):
         assert row.mode in {"shadow", "enforce"}
         assert Mode(row.mode).strength <= Mode(mode).strength
+
+
+@pytest.mark.long
+@given(_entries, _alerts, _modes)
+def test_a_planned_action_keeps_its_mode_as_long_as_nothing_is_reloaded(
+    entries: list[dict[str, Any]], about: Event, mode: str
+) -> None:
+    found = plans(*entries, mode=mode)
+    for row in _everything(found, about):
+        assert found.mode_of(row).strength >= Mode(row.mode).strength
 
 
 def test_a_notification_after_an_answer_says_which_answer_it_was() -> None:

@@ -17,6 +17,7 @@ from forwarder.react.guards.deadlines import LONGEST
 from forwarder.react.ports import Answer, Seen
 from forwarder.react.settings.guards import Limit
 from tests.examples import examples
+from tests.unit.react.guard_scene import by_rule
 from tests.unit.react.guarded_scene import GuardedScene
 
 change = msgspec.structs.replace
@@ -115,7 +116,7 @@ async def test_an_action_of_a_rule_that_is_not_loaded_any_more_is_refused(scene:
     scene.okta.look_faults = [503]
     await scene.add(revoke := scene.action("expire_password", approve=False))
     assert scene.row(revoke).state is ActionState.WAITING
-    scene.guard(modes={"another": "enforce"})
+    scene.guard(mode_of=by_rule({"another": "enforce"}))
     await scene.pass_time(60)
     assert (scene.row(revoke).outcome, scene.row(revoke).reason) == (Outcome.REFUSED, Reason.OFF)
 

@@ -26,10 +26,10 @@ from forwarder.reaction_runner.okta_calls import OktaCalls
 from tests.fakes.actions import action
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
-from tests.unit.react.guard_scene import FakeLooks, FakeStore, change
+from tests.unit.react.guard_scene import FakeLooks, FakeStore, by_rule, change
 
 PROTECT = ProtectSettings(users=("BREAKGLASS@corp.example",), groups=("break-glass",), admins=True)
-SETTINGS = GuardSettings(mode="enforce", modes={"push_fatigue": "enforce"}, protect=PROTECT)
+SETTINGS = GuardSettings(mode="enforce", mode_of=by_rule({"push_fatigue": "enforce"}), protect=PROTECT)
 
 
 @dataclass

@@ -6,6 +6,8 @@ from forwarder.core.action import EffectKind
 from forwarder.react.settings.guards import Limit
 from forwarder.reaction_runner.guard_settings import guard_settings
 from forwarder.settings import read
+from tests.fakes.actions import action
+from tests.unit.react.guard_scene import by_rule
 
 TREE = {
     "orgs": {
@@ -28,9 +30,9 @@ TREE = {
 
 
 def test_the_settings_of_the_guards_are_those_of_the_configuration() -> None:
-    found = guard_settings(read(TREE), {"r1": "shadow"})
+    found = guard_settings(read(TREE), by_rule({"push_fatigue": "shadow"}))
     assert found.mode == "enforce"
-    assert found.ceiling("r1", "enforce") == "shadow"
+    assert found.ceiling(action()) == "shadow"
     assert found.protect.users == ("breakglass@corp.example",)
     assert found.protect.groups == ("Break-glass",)
     assert found.protect.admins

@@ -13,7 +13,7 @@ from forwarder.react.settings.guards import GuardSettings, Limit
 from forwarder.react.settings.limits import ProtectSettings
 from tests.fakes.actions import USER, action
 from tests.fakes.clock import NOON
-from tests.unit.react.guard_scene import BREAK_GLASS, SETTINGS, Scene, change
+from tests.unit.react.guard_scene import BREAK_GLASS, SETTINGS, Scene, by_rule, change
 
 GO = (Decision.GO, None)
 GROUP = {"group": "00gstepup", "for": 3600}
@@ -50,7 +50,7 @@ async def test_an_action_that_no_guard_stops_goes(name: str) -> None:
     ],
 )
 async def test_the_weakest_mode_applies(ceiling: str, rule: str, planned: str, mode: str) -> None:
-    scene = Scene(mode=ceiling, modes={"push_fatigue": rule})
+    scene = Scene(mode=ceiling, mode_of=by_rule({"push_fatigue": rule}))
     found = await scene.verdict(action("revoke_sessions", mode=planned))
     said = {"enforce": GO, "shadow": (Decision.SHADOW, Reason.SHADOW), "off": refused(Reason.OFF)}
     assert found == said[mode]
@@ -762,4 +762,4 @@ async def test_an_effect_stays_while_okta_does_not_say_whether_its_user_is_prote
 
 
 def test_guards_without_settings_are_off() -> None:
-    assert GuardSettings().ceiling("any", "enforce") == "off"
+    assert GuardSettings().ceiling(action()) == "off"
