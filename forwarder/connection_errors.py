@@ -37,13 +37,14 @@ class _UnusableProxy(httpx.AsyncBaseTransport):
 
 
 def http_client(**options: Any) -> httpx.AsyncClient:
-    """Return an HTTP client with the `options` of httpx. It uses the proxy that environment variables name, and limits
-    interim responses.
+    """Return an HTTP client with the `options` of httpx. It uses the proxy that environment variables name, limits
+    interim responses, and asks for bodies without compression.
 
     If the proxy is unusable (for example a SOCKS proxy, or a malformed address), each request raises
     httpx.ConnectError. httpx itself would raise one of four other errors when the client is made, and the error would
     end the process.
     """
+    options = {"headers": {"accept-encoding": "identity"}, **options}
     try:
         return limit_interim_responses(httpx.AsyncClient(**options))
     except (ImportError, ValueError, httpx.InvalidURL):

@@ -24,10 +24,10 @@ async def read_whole(response: httpx.Response, limit: int) -> bytes:
 async def read_start(response: httpx.Response, limit: int) -> bytes:
     """Return the body of a streamed response, or only its start if it is larger than `limit` bytes.
 
-    The start has at least `limit` bytes.
+    The start has at least `limit` bytes. The body is not inflated: `http_client` asks for a body without compression.
     """
     content = b""
-    async for piece in response.aiter_bytes():
+    async for piece in response.aiter_raw():
         content += piece
         if len(content) > limit:
             break

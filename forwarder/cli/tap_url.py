@@ -28,7 +28,7 @@ def from_url(url: str, token: str | None, wanted: TapOptions) -> Iterator[dict[s
     Raises:
         ForwarderError: the ops listener cannot be reached, refuses the request, or stops sending.
     """
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    headers = {"accept-encoding": "identity"} | ({"Authorization": f"Bearer {token}"} if token else {})
     ends_at = None if wanted.seconds is None else time.monotonic() + wanted.seconds
     silence = _SILENCE if wanted.seconds is None else min(_SILENCE, wanted.seconds)
     answers, starts_within = False, min(_START, silence)
@@ -95,7 +95,7 @@ def _lines(response: httpx.Response, silence: float) -> Iterator[str]:
         ValueError: a line is too long.
     """
     received, gives_up_at = bytearray(), time.monotonic() + silence
-    for piece in response.iter_bytes():
+    for piece in response.iter_raw():
         received += piece
         if b"\n" in piece:
             *lines, received = received.split(b"\n")
@@ -147,7 +147,7 @@ def _refusal(url: str, response: httpx.Response) -> str:
 def _start(response: httpx.Response) -> str:
     """Return the start of the body, in one line. The rest is not read: it may have no end."""
     content = b""
-    for piece in response.iter_bytes():
+    for piece in response.iter_raw():
         content += piece
         if len(content) >= _EXCERPT:
             break

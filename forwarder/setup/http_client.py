@@ -8,6 +8,7 @@ import msgspec
 
 from forwarder import tls
 from forwarder.connection_errors import refusal_hint, why_unreachable
+from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.errors import SetupError
 from forwarder.http_deadline import HttpDeadline
 from forwarder.interim_responses import limit_interim_responses
@@ -69,7 +70,7 @@ class ServerClient:
         self._url = settings.url
         self._timeout = timeout
         client = httpx.Client(
-            headers=headers,
+            headers={"accept-encoding": "gzip", **headers},
             auth=settings.login,
             verify=trusted,
             timeout=timeout,
@@ -111,15 +112,14 @@ class ServerClient:
         return answer
 
     def _read(self, streamed: httpx.Response) -> bytes:
-        content = b""
-        for piece in streamed.iter_bytes():
-            content += piece
-            if len(content) > _LARGEST:
-                raise SetupError(
-                    f"the response of {self._url} is larger than {_LARGEST:,} bytes; check --url: the address may be that of"
-                    " another server"
-                )
-        return content
+        try:
+            body = BoundedBody(streamed.headers.get("content-encoding", ""), _LARGEST)
+            for piece in streamed.iter_raw():
+                body.feed(piece)
+            return body.finish()
+        except (BodyTooLargeError, BodyEncodingError) as error:
+            text = f"the response of {self._url} cannot be read: {error}"
+            raise SetupError(f"{text}; check --url: the address may be that of another server") from None
 
     def read(self, answer: ServerResponse, kind: type[T], what: str) -> T:
         """Return the body of `answer`, the response to `what`, as `kind`; raise SetupError if it has another form."""

@@ -1,6 +1,7 @@
 """Servers in the place of Kibana and Grafana whose responses do not end."""
 
 import contextlib
+import gzip
 import socket
 import threading
 from collections.abc import Iterator
@@ -15,13 +16,13 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n"
 
 
 @contextlib.contextmanager
-def endless(piece: bytes) -> Iterator[str]:
+def endless(piece: bytes, head: bytes = HEAD) -> Iterator[str]:
     """A server that answers the first request with `piece`, again and again, until the client hangs up."""
 
     def serve() -> None:
         connection, _ = listener.accept()
         with connection, contextlib.suppress(OSError):
-            connection.sendall(HEAD)
+            connection.sendall(head)
             while True:
                 connection.sendall(piece)
 
@@ -36,7 +37,7 @@ def endless(piece: bytes) -> Iterator[str]:
     ("piece", "timeout", "told"),
     [
         (b" ", 0.05, "no complete response from .* within 0.05 s"),
-        (b" " * 1_000_000, TIMEOUT, "is larger than 16,777,216 bytes"),
+        (b" " * 1_000_000, TIMEOUT, "cannot be read: it is larger than 16 MiB"),
     ],
 )
 def test_a_response_without_an_end_is_given_up(piece: bytes, timeout: float, told: str) -> None:
@@ -44,6 +45,16 @@ def test_a_response_without_an_end_is_given_up(piece: bytes, timeout: float, tol
         with pytest.raises(SetupError, match=told) as error:
             client.ask("GET", f"{url}/api/status")
         assert url in str(error.value)
+
+
+def test_a_response_that_is_compressed_twice_is_not_inflated() -> None:
+    head = HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip, gzip\r\n\r\n")
+    with (
+        endless(gzip.compress(gzip.compress(bytes(50_000_000))), head) as url,
+        ServerClient(KibanaSettings(url=url), {}) as client,
+        pytest.raises(SetupError, match="only gzip is supported"),
+    ):
+        client.ask("GET", f"{url}/api/status")
 
 
 @pytest.mark.parametrize(
