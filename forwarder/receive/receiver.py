@@ -43,6 +43,7 @@ from forwarder.receive.envelope import ClientDisconnectedError, Headers, Receive
 from forwarder.receive.public_documents import public_answer
 from forwarder.receive.settings import HookEndpointSettings, ReceiverSettings
 from forwarder.stored_event_metrics import StoredEventMetrics
+from forwarder.system_limits import refusal
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -217,15 +218,17 @@ class HookReceiver:
         await self._send(answer, send)
 
     def _log_internal_error(self, error: Exception) -> None:
-        """Log the class and the traceback of `error`, but not the `repr` of `error`, because a `repr` may show bytes of
-        the request, such as a secret."""
-        kind = type(error).__name__
+        """Log the class and the traceback of `error`, or the limit of the system that caused it.
+
+        Do not log the `repr` of `error`, because a `repr` may show bytes of the request, such as a secret.
+        """
+        kind, refused = type(error).__name__, refusal(error)
         self._logger.error(
             "a request failed with an internal error; the receiver answered 503, so that the sender tries again",
             kind,
             action="request_failed",
-            error=kind,
-            exc_info=error,
+            error=refused or kind,
+            exc_info=None if refused else error,
         )
 
     async def _send(self, answer: HookAnswer, send: Send) -> None:

@@ -397,6 +397,17 @@ async def test_an_unexpected_error_is_503_never_500() -> None:
         assert [line["action"] for line in lines] == ["request_failed"]
 
 
+async def test_a_post_for_which_the_system_refuses_memory_is_503_and_its_log_line_names_the_limit() -> None:
+    store = MemoryStore()
+    store.failure = MemoryError()  # type: ignore[assignment]  # that is the point
+    async with listening(store) as served:
+        with structlog.testing.capture_logs() as lines:
+            assert (await served.post(envelope(event()))).status == 503
+    (line,) = lines
+    assert "ulimit -v" in line["error"]
+    assert line["exc_info"] is None
+
+
 @pytest.mark.parametrize(("end", "size"), [("RST", 10), ("FIN", 10), ("FIN", 300_000)])
 async def test_a_request_whose_client_has_gone_is_still_committed(end: str, size: int) -> None:
     store = MemoryStore()
