@@ -41,6 +41,9 @@ CIRCLE = "a page of the System Log links to a page that was read before; check w
 
 _LIMIT = re.compile(r"(?<=[?&]limit=)\d+")
 
+_is_sendable = re.compile(r"[!-~]+").fullmatch
+"""Whether an address can be sent, and stored in a cursor: it has only the characters that a URL may have."""
+
 _KEPT = 64 << 10
 """How many bytes are kept of an event that is too large to be read."""
 
@@ -99,7 +102,8 @@ class SystemLog:
         Raises:
             OktaError: Okta did not answer, or did not answer with a page.
         """
-        oldest = self.okta_now() - RETENTION
+        # A server whose `Date` is far ahead must not move `since` into the future: no event would be read until then.
+        oldest = min(self.okta_now(), self._clock.now()) - RETENTION
         query = {"since": iso(max(since, oldest), "milliseconds"), "limit": str(self._limit)}
         if until is not None:
             query["until"] = iso(until, "milliseconds")
@@ -134,7 +138,7 @@ class SystemLog:
         except JsonStructureError as error:
             raise not_okta("a page of the System Log", error) from None
         link = answer.links.get("next")
-        following = split_url(link).query if link else ""
+        following = split_url(link).query if link and _is_sendable(link) else ""
         # Only the query of the link is used: requests go to the address that the operator gave, not to the link's host.
         next_link = f"{self.url}?{following}" if following else None
         if next_link is None and (polling or link):

@@ -1,5 +1,6 @@
 import json
 import time
+from urllib.parse import unquote
 
 import pytest
 import structlog.testing
@@ -109,6 +110,15 @@ async def test_events_beyond_oktas_retention_are_not_requested() -> None:
     api = LogApi(ManualClock())
     await SystemLog("acme", URL, api, api.clock).first_page(NOON - 2 * RETENTION)
     assert "since=2025-10-03T12" in api.calls[0]
+
+
+async def test_a_server_time_that_is_years_ahead_hides_no_event() -> None:
+    clock = ManualClock()
+    api = LogApi(clock, behind=-400 * 86_400 * SECOND)
+    log = SystemLog("acme", URL, api, clock)
+    for _ in range(2):
+        await log.first_page(NOON - SECOND)
+        assert "since=2026-01-01T11:59:59.000Z" in unquote(api.calls[-1])
 
 
 async def test_polling_without_a_next_link_is_an_error_not_a_guess() -> None:
@@ -225,7 +235,19 @@ async def test_no_other_page_that_is_too_large_is_passed(cut: Response | None) -
 
 
 @pytest.mark.parametrize("polling", [True, False])
-@pytest.mark.parametrize("link", ["http://[acme/api/v1/logs?after=7", "https://acme.okta.com/api/v1/logs", "?", "#"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://[acme/api/v1/logs?after=7",
+        "https://acme.okta.com/api/v1/logs",
+        "?",
+        "#",
+        "?after=\udcff",
+        "?after=é",
+        "?after=a b",
+        "?after=\x7f",
+    ],
+)
 async def test_a_next_link_that_cannot_be_followed_is_an_error_and_no_end(link: str, *, polling: bool) -> None:
     log = SystemLog("acme", URL, OneAnswer(Response(200, b"[]", {"next": link})), ManualClock())
     with pytest.raises(OktaError, match="has no usable link to the next page"):
