@@ -3,11 +3,11 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from forwarder.config.leaves import leaves
 from forwarder.config.types import Secret
 from forwarder.config.variables import NOT_REPLACED
+from forwarder.core.urls import split_url
 from forwarder.settings import Settings
 
 _WORDS = (
@@ -35,7 +35,7 @@ def placeholder_warnings(settings: Settings) -> Iterator[str]:
                 yield f"{path}: looks like a placeholder from an example; write the real secret"
         elif isinstance(value, str | Path) and key not in NOT_REPLACED:
             text = str(value)
-            host = urlsplit(text).hostname or "" if "://" in text else text if key == "ops.allowed_hosts[]" else ""
+            host = split_url(text).hostname or "" if "://" in text else text if key == "ops.allowed_hosts[]" else ""
             if _EXAMPLE_HOST.fullmatch(host):
                 yield f"{path}: {host} is a name for examples, which no real server has; write the real host"
             elif found := _IN_TEXT.search(text):

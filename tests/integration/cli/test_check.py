@@ -481,6 +481,7 @@ SOUND = {
         EVENTS,
         f"{EVENTS}, name: '\N{LEFT DOUBLE QUOTATION MARK}hook\N{RIGHT DOUBLE QUOTATION MARK}'",
     ),
+    "a name that is nearly a URL": (EVENTS, f"{EVENTS}, name: 'hook://[acme'"),
     "a domain in other letters": (ES, "https://häuser.internal:9200"),
     "switches as YAML writes them": (KEY, f"{KEY}, compress: off, okta_geo: yes, organization_name: on"),
     "units as people write them": (STORE + "}", f"{STORE}, max_size: 10 gb, retention: 168 h}}"),
