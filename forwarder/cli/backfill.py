@@ -1,6 +1,7 @@
 """`forwarder backfill`: fetches a past time range from the System Log into the store."""
 
 import asyncio
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from forwarder.okta.system_log.backfill import BackfillPlan, BackfillProgress, BackfillRequest, Report
 
 _RESUME = "run the same command again to resume"
+_PATIENCE = 20.0
+"""The number of seconds without a report after which the command says that it still waits."""
 
 
 @click.command()
@@ -68,7 +71,7 @@ def backfill(
     share = rate_share or ours / 2
     since, until = _within_retention(since, until)
     request = BackfillRequest(org, since, until, min(1.0, share / ours), dry_run)
-    output = _Output()
+    output = BackfillOutput()
     stopped = False
     try:
         if ask(settings.store.path, request, output.show, timeout=None, hint=_RESUME) is None:
@@ -140,20 +143,30 @@ async def _run_here(settings: Settings, request: "BackfillRequest", share: float
         await store.close()
 
 
-class _Output:
-    """Shows the plan, then a progress bar. `last` is the newest reported progress; None before the first report."""
+class BackfillOutput:
+    """Shows the plan, then a progress bar. `last` is the newest reported progress; None before the first report.
 
-    def __init__(self) -> None:
+    A thread shows that the backfill still waits when no report comes, because the forwarder retries a call of Okta for
+    minutes.
+    """
+
+    def __init__(self, patience: float = _PATIENCE) -> None:
+        """Show after `patience` seconds without a report, and again after each such time, that the backfill waits."""
         from rich import progress as rich
 
         columns = rich.BarColumn(), rich.TaskProgressColumn(), rich.TimeRemainingColumn()
         text = rich.TextColumn("{task.description}")
         self._bar = rich.Progress(*columns, text, console=console(stderr=True))
         self.last: BackfillProgress | None = None
+        self._patience = patience
+        self._reported = threading.Event()
+        self._is_closed = False
+        threading.Thread(target=self._watch, name="backfill: waits", daemon=True).start()
 
     def show(self, report: "BackfillPlan | BackfillProgress") -> None:
         from forwarder.okta.system_log.backfill import BackfillPlan
 
+        self._reported.set()
         if isinstance(report, BackfillPlan):
             _print_plan(report)
             self._since = report.since
@@ -166,8 +179,26 @@ class _Output:
         self._bar.update(self._row, completed=done, description=_describe(report))
 
     def close(self) -> None:
+        self._is_closed = True
+        self._reported.set()
         if self.last is not None:
             self._bar.stop()
+
+    def _watch(self) -> None:
+        waited = 0.0
+        while not self._is_closed:
+            if self._reported.wait(self._patience):
+                self._reported.clear()
+                waited = 0.0
+                continue
+            waited += self._patience
+            text = (
+                f"Waiting: no page of the System Log came for {waited:g}s. A call that Okta does not answer is retried"
+            )
+            # While the bar is shown, it appears above the bar.
+            self._bar.console.print(
+                f"{text} for up to four minutes; Ctrl-C stops the backfill.", style="yellow", highlight=False
+            )
 
 
 def _print_plan(plan: "BackfillPlan") -> None:
