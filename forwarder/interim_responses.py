@@ -7,6 +7,8 @@ responses.
 
 import re
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import httpcore
@@ -84,6 +86,16 @@ def _feed(interim: InterimFilter, data: bytes) -> bytes:
         raise httpcore.ReadError(str(error)) from None
 
 
+@contextmanager
+def _tls_errors_as(kind: type[httpcore.NetworkError]) -> Iterator[None]:
+    """Raise an error of `kind` in place of an SSLError, such as one about a damaged record. Only the blocking streams
+    of httpcore do this themselves."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise kind(str(error)) from error
+
+
 class _Backend(httpcore.AsyncNetworkBackend):
     """Opens connections whose bytes pass an `InterimFilter`."""
 
@@ -104,13 +116,15 @@ class _Stream(httpcore.AsyncNetworkStream):
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         while True:
-            data = await self._stream.read(max_bytes, timeout)
+            with _tls_errors_as(httpcore.ReadError):
+                data = await self._stream.read(max_bytes, timeout)
             if (seen := _feed(self._filter, data)) or not data:
                 return seen
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         self._filter.request_sent()
-        await self._stream.write(buffer, timeout)
+        with _tls_errors_as(httpcore.WriteError):
+            await self._stream.write(buffer, timeout)
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -139,3 +140,22 @@ async def test_the_events_of_a_flooded_response_are_sent_again() -> None:
         await sink.close()
     assert (flooded.retry, flooded.reason) == ([1, 2], RetryReason.CONNECTION)
     assert "more than 20 interim responses" in flooded.detail
+
+
+async def test_a_damaged_record_of_tls_in_a_response_is_a_failed_connection(certificate: Certificate) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(FINAL[:-3])
+        await writer.drain()
+        os.write(writer.get_extra_info("socket").fileno(), b"the bytes of a proxy in clear text")
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context) as server:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert "TLS failed" in await by_httpx(url, ssl.create_default_context(cafile=str(certificate.cert)))
+        sink = ElasticsearchSink(ElasticsearchSinkSettings(hosts=(url,), ca_file=certificate.cert), ManualClock())
+        result = await sink.send(stored_events(2))
+        await sink.close()
+    assert (result.retry, result.reason) == ([1, 2], RetryReason.CONNECTION)
+    assert "TLS failed" in result.detail
