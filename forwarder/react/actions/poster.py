@@ -111,7 +111,7 @@ class Poster:
         self, method: str, body: bytes, headers: Mapping[str, str]
     ) -> Answer | tuple[httpx.Response, bytes]:
         """Return the response and its content; or an Answer that says why there is no response."""
-        every = {"accept-encoding": "identity", "user-agent": "okta-forwarder", **headers}
+        every = {"user-agent": "okta-forwarder", **headers}
         try:
             request = self._client.build_request(method, self._server.url, content=body, headers=every)
             return await exchange(self._client, request, self._server.timeout, _LIMIT)

@@ -113,7 +113,7 @@ class AuthorizationServer:
             await client.aclose()
 
     async def _send(self, method: str, url: str, form: dict[str, str] | None) -> Answer:
-        headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "okta-forwarder"}
+        headers = {"accept": "application/json", "user-agent": "okta-forwarder"}
         try:
             client = await self._connected()
             request = client.build_request(method, url, data=form, headers=headers)
