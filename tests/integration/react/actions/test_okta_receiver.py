@@ -28,7 +28,7 @@ from tests.integration.emulator.helpers import Service, running
 
 PAGE = (Path(__file__).parents[4] / "docs" / "reactions-receivers.md").read_text(encoding="utf-8")
 OLD, NEW = pem(rsa_key()), pem(rsa_key("other"))
-ISSUER = "https://fw.example"
+ISSUER = "https://fw.acme.com"
 
 
 class Scene:
@@ -114,7 +114,7 @@ async def scene(here: Path) -> AsyncIterator[Scene]:
 async def test_a_repeated_risk_event_counts_once_and_only_after_the_registration(tmp_path: Path) -> None:
     async with scene(tmp_path) as there:
         (line,) = await there.problems()
-        assert "acme has no security events provider with the issuer https://fw.example; register it" in line
+        assert "acme has no security events provider with the issuer https://fw.acme.com; register it" in line
         answer = await there.send(there.risk())
         assert (answer.status, answer.code) == (400, "invalid_issuer")
         assert "write the same issuer there and in reactions.set.issuer" in answer.text

@@ -83,7 +83,7 @@ async def test_the_code_for_risk_events_accepts_only_a_genuine_token() -> None:
         for key in ("first", "other"):
             settings = ReactionsSettings(
                 receivers={"risk": {"url": server.url, "audience": "risk"}},
-                set={"issuer": "https://fw.example", "key": pem(rsa_key(key))},
+                set={"issuer": "https://fw.acme.com", "key": pem(rsa_key(key))},
             )
             events = SecurityEvents(settings, {}, MachineClock())
             claims = events.claims("risk", risk)
