@@ -318,6 +318,8 @@ class ReactionRunner:
             action, now = self._find(found.key), self._clock.now()
             if action.state not in {ActionState.LIVE, ActionState.UNDOING}:
                 raise ReactionError(f"{action.id} has no live effect: it is {action.state.value}")
+            if action.undone_by.startswith("hand:"):  # the person who asked first; the guard `hold` depends on it too
+                by, why = action.undone_by, action.undone_why
             undone = msgspec.structs.replace(
                 action, undone_by=by, undone_why=why, undo_due=min(now, action.undo_due or now), due=now
             )

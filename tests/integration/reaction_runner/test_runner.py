@@ -146,6 +146,20 @@ async def test_who_undid_an_effect_and_why_is_kept(runner: ReactionRunner, store
     assert (row.end, row.undone_by, row.undone_why) == (End.UNDONE, "hand:ann", "a false alarm")
 
 
+async def test_a_second_undo_does_not_replace_the_person_who_asked_first(
+    runner: ReactionRunner, store: BusyStore, parts: Planned
+) -> None:
+    parts.okta.set_status("00u1", "SUSPENDED")
+    later = parts.clock.now() + 3600 * SECOND
+    live = replace(parts.action("suspend"), state=ActionState.LIVE, undo_due=later, due=later)
+    await store.commit_actions(Batch(), [live])
+    await runner.apply(parts)
+    asked = [UndoRequest(live.id, "ann", "a false alarm"), UndoRequest(live.id, "bob", "me too")]
+    await asyncio.gather(*map(runner.undo, asked))
+    (row,) = await until(store, lambda rows: [one for one in rows if one.end])
+    assert (row.end, row.undone_by, row.undone_why) == (End.UNDONE, "hand:ann", "a false alarm")
+
+
 async def test_an_approval_counts_even_if_its_sender_does_not_wait_for_the_response(
     runner: ReactionRunner, store: BusyStore, parts: Planned
 ) -> None:
