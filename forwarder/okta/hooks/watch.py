@@ -125,18 +125,30 @@ class HookWatch:
     async def _find(self) -> Hook | None:
         """Find our hook by its last known id; if no hook has this id, by name; if no hook has the name, by URI.
 
+        If the hook with this id was renamed, and another hook has the name now, that hook is ours.
+
         Return None if several hooks match, or none.
         """
-        if self.state.hook_id is not None:
-            try:
-                return await self._hooks.get(self.state.hook_id)
-            except OktaRefusedError as error:
-                if error.status != 404:
-                    raise
+        known = await self._known()
+        if known is not None and known.name == self._settings.name:
+            return known
         hooks = await self._hooks.all()
         found = [hook for hook in hooks if hook.name == self._settings.name]
+        if known is not None:
+            return found[0] if len(found) == 1 else known
         found = found or [hook for hook in hooks if hook.uri == self._settings.uri]
         return found[0] if len(found) == 1 else None
+
+    async def _known(self) -> Hook | None:
+        """Return the hook with the last known id; None if it is gone, or if no id is known."""
+        if self.state.hook_id is None:
+            return None
+        try:
+            return await self._hooks.get(self.state.hook_id)
+        except OktaRefusedError as error:
+            if error.status != 404:
+                raise
+            return None
 
     def _should_reverify(self, hook: Hook) -> bool:
         """Whether to verify `hook` again now. A deactivated hook is left as it is, because an admin deactivated it."""

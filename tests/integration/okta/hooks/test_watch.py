@@ -98,17 +98,31 @@ async def test_since_is_the_time_of_the_last_change(there: Scene) -> None:
     assert watch.state.since == first + 60_000_000
 
 
-async def test_a_renamed_hook_is_still_ours(there: Scene) -> None:
-    watch = there.watch()
-    await watch.check()
+async def rename(there: Scene) -> None:
     body = {
         "name": "renamed",
         "events": {"type": "EVENT_TYPE", "items": TYPES},
         "channel": {"type": "HTTP", "version": "1.0.0", "config": {"uri": "https://elsewhere.example.com/"}},
     }
     await there.api.call("PUT", f"/api/v1/eventHooks/{there.hook.id}", body=body)
+
+
+async def test_a_renamed_hook_is_still_ours(there: Scene) -> None:
+    watch = there.watch()
+    await watch.check()
+    await rename(there)
     await watch.check()
     assert (watch.hook_id(), watch.state.condition) == (there.hook.id, Condition.UNVERIFIED)
+
+
+async def test_a_new_hook_with_our_name_replaces_one_that_was_renamed(there: Scene) -> None:
+    watch = there.watch()
+    await watch.check()
+    await rename(there)
+    again = there.org.add_hook(there.receiver.url, "the-secret", types=TYPES)
+    await there.org.verify(again.id)
+    await watch.check()
+    assert (watch.hook_id(), watch.state.condition) == (again.id, Condition.LIVE)
 
 
 async def test_a_hook_with_our_address_and_another_name_is_ours(there: Scene) -> None:
