@@ -271,7 +271,7 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     def follows_answer(self) -> bool:
         """Whether the answer to a prompt led to this action. False for a notification about an approval, although a
         notification about an approval has a `parent` too."""
-        return bool(self.parent) and "about" not in self.settings
+        return bool(self.parent) and "approve" not in self.settings.get("about", ())
 
     @property
     def is_open(self) -> bool:

@@ -38,6 +38,8 @@ def test_a_pause_of_prompts_stops_actions_after_an_answer_but_no_notification_ab
     assert pauses.find(action("suspend", parent="prompt 1"), NOON) is not None
     about = {"to": "soc", "about": {"approve": {}}}
     assert pauses.find(action("notify", parent="suspend 1", settings=about), NOON) is None
+    answer = {"about": {"prompt": {"id": "prompt 1", "by": "push", "answer": "denied"}}}
+    assert pauses.find(action("notify", parent="prompt 1", settings=answer), NOON) is not None
 
 
 def test_a_pause_without_a_time_ends_by_resume_only() -> None:
