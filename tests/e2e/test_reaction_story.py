@@ -16,7 +16,6 @@ from forwarder.core.event import Source
 from forwarder.core.time import SECOND, Micros
 from forwarder.emulator.org import Emulator
 from forwarder.settings import Settings, read
-from tests.e2e import prepared
 from tests.e2e.streams import Stream
 from tests.fakes.keys import pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org
@@ -55,7 +54,14 @@ def settings(folder: Path, org: Emulator, receiver: str, elasticsearch: Elastics
         "ops": {"listen": "127.0.0.1:0"},
         "reconcile": {"poll": "1s", "rate_share": 1},
         "store": {"path": str(folder / "store.db")},
-        "sinks": {"siem": {"kind": "elasticsearch", "hosts": [elasticsearch.url], "namespace": namespace}},
+        "sinks": {
+            "siem": {
+                "kind": "elasticsearch",
+                "hosts": [elasticsearch.url],
+                "namespace": namespace,
+                **elasticsearch.credentials,
+            }
+        },
         "rules": {"files": [str(ROOT / "config/rules/listed_country.yml")], "lists": {"embargo": ["KP"]}},
         "reactions": {
             "mode": "enforce",
@@ -110,10 +116,9 @@ async def sign_in(org: Emulator, login: str, address: str) -> None:
 
 
 async def test_a_sign_in_from_a_listed_country_is_answered_and_all_is_undone_in_time(
-    tmp_path: Path, elasticsearch: Elasticsearch
+    tmp_path: Path, prepared_elasticsearch: Elasticsearch
 ) -> None:
-    assert (await prepared.prepare(elasticsearch)).fine
-    stream = Stream(elasticsearch)
+    stream = Stream(prepared_elasticsearch)
     held: dict[str, Any] = {}
 
     async def keys() -> bytes:
@@ -122,7 +127,7 @@ async def test_a_sign_in_from_a_listed_country_is_answered_and_all_is_undone_in_
 
     async with okta_org() as org, risk_receiver("https://fw.example", "risk", keys) as receiver:
         wanted = held["settings"] = await asyncio.to_thread(
-            settings, tmp_path, org, receiver.url, elasticsearch, stream.namespace
+            settings, tmp_path, org, receiver.url, prepared_elasticsearch, stream.namespace
         )
         async with running(wanted) as forwarder:
             await prepare(org, forwarder)
@@ -142,7 +147,7 @@ async def test_a_sign_in_from_a_listed_country_is_answered_and_all_is_undone_in_
             assert {one.end for one in effects(rows)} == {End.UNDONE}
             assert user not in org.groups.named("Step-up").members
             assert address not in listed(org)
-    found = await asyncio.to_thread(documents, elasticsearch, stream.namespace)
+    found = await asyncio.to_thread(documents, prepared_elasticsearch, stream.namespace)
     assert found["alert"] >= 1
     assert found["action"] >= 7  # four outcomes, one that waited for a human, two undone
 
