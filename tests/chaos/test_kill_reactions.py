@@ -34,7 +34,9 @@ logsource: {{product: okta, service: okta}}
 detection: {{selection: {{eventType: {type}}}, condition: selection}}
 """
 _SIGN_IN, _PASSWORD = "user.session.start", "user.account.update_password"
-_LIMITS = {"per_rule": 24, "mending": 100, "timed": 30, "prompt": 6, "prompt_per_user": 1}
+_LIMITS = {"per_rule": 24, "mending": 100, "timed": 30, "prompt": 9, "prompt_per_user": 1}
+_LATE = "user1@corp.example"
+"""A user who gets the only prompt that no kill and no fault can disturb."""
 _FAULTS = {
     "duplicate": 0.3,
     "reorder": True,
@@ -90,6 +92,7 @@ async def test_kills_and_faults_give_no_effect_twice_and_leave_none_behind(
         await client.put("/emulator/faults", json=_FAULTS)
         await disturb(client, forwarder, course)
         await client.put("/emulator/faults", json={})
+        await emit(client, _PASSWORD, _LATE)
         for _ in range(2):  # more than the limits let through
             for user in sorted(users):
                 await emit(client, _SIGN_IN, user)
@@ -117,7 +120,7 @@ async def disturb(client: httpx.AsyncClient, forwarder: ForwarderProcess, course
             paused = datetime.now(UTC) + timedelta(seconds=1)
         for user in chance.sample(sorted(course.users), 2):
             await emit(client, _SIGN_IN, user)
-        await emit(client, _PASSWORD, chance.choice(sorted(course.users)))
+        await emit(client, _PASSWORD, chance.choice(sorted(course.users.keys() - {_LATE})))
         await asyncio.sleep(chance.uniform(0.2, 2.5))
         if number % 5 == 4:
             os.kill(forwarder.pid, signal.SIGHUP)
