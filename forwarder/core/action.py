@@ -271,7 +271,12 @@ class Action(msgspec.Struct, frozen=True, omit_defaults=True):
     def follows_answer(self) -> bool:
         """Whether the answer to a prompt led to this action. False for a notification about an approval, although a
         notification about an approval has a `parent` too."""
-        return bool(self.parent) and "approve" not in self.settings.get("about", ())
+        return bool(self.parent) and not self.is_about_approval
+
+    @property
+    def is_about_approval(self) -> bool:
+        """Whether the action is a notification that another action waits for an approval."""
+        return "approve" in self.settings.get("about", ())
 
     @property
     def is_open(self) -> bool:

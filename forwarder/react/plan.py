@@ -50,7 +50,7 @@ class Plans:
         No entry lists a notification about an approval, so every entry that chooses the rule counts for it.
         """
         rule = self._rules.get(action.rule)
-        wanted = None if "approve" in action.settings.get("about", ()) else [action.name, *_path(action.settings)]
+        wanted = None if action.is_about_approval else [action.name, *_path(action.settings)]
         modes = [
             entry.effective(self._settings.mode)
             for entry in (self._entries(rule) if rule is not None else ())

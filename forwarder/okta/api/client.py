@@ -23,7 +23,7 @@ from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.api.port import OktaTooLargeError, Response
 from forwarder.okta.api.rate_limits import RateLimiter, RateLimits
-from forwarder.okta.api.transport import TOKEN_PATH, RawResponse, Transport
+from forwarder.okta.api.transport import PROXIES, TOKEN_PATH, RawResponse, Transport
 from forwarder.okta.api.urls import target_of
 from forwarder.okta.settings import ApiSettings, org_origin
 
@@ -213,7 +213,7 @@ class OktaClient:
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             # The SDK raises these if the token endpoint answers with something else, such as a proxy's page.
             text = f"{self._origin}{TOKEN_PATH} answers with something that is not a token"
-            return NoResponseError(text, sent=False, hint="check the org's `url`, and the proxies on the way")
+            return NoResponseError(text, sent=False, hint=PROXIES)
         if error is not None:
             return _token_failure(error)
         _, response, _, error = await executor.fire_request(prepared)

@@ -25,7 +25,8 @@ from forwarder.okta.api.urls import links_of
 
 TOKEN_PATH = "/oauth2/v1/token"  # noqa: S105  # a path, not a secret
 
-_PROXIES = "check the org's `url`, and the proxies on the way"
+PROXIES = "check the org's `url`, and the proxies on the way"
+"""The hint for a response that Okta itself did not send, or not whole."""
 
 _LOG_PATH = "/api/v1/logs"
 _MAX_PAGE = 16 << 20
@@ -128,10 +129,10 @@ class Transport:
             text = f"the response of {host} cannot be read: {error}"
             raw = RawResponse(response.status, response.headers, response.content_type, body.start)
             cut = raw.as_response() if 200 <= raw.status < 300 else None
-            raise NoResponseError(text, sent=True, too_large=True, cut=cut, hint=_PROXIES) from None
+            raise NoResponseError(text, sent=True, too_large=True, cut=cut, hint=PROXIES) from None
         except BodyEncodingError as error:
             text = f"the response of {host} cannot be read: {error}"
-            raise NoResponseError(text, sent=True, hint=_PROXIES) from None
+            raise NoResponseError(text, sent=True, hint=PROXIES) from None
         except aiohttp.ClientConnectorError as error:
             # If the certificate is the problem, aiohttp sets `certificate_error` and not `os_error`.
             is_proxy = isinstance(error, aiohttp.ClientProxyConnectionError)
@@ -154,7 +155,7 @@ class Transport:
         except (aiohttp.ClientError, OSError) as error:
             # Only the type of the error is shown: its text may contain parts of the request.
             text = f"the connection to {host} broke ({type(error).__name__})"
-            raise NoResponseError(text, sent=True, hint=_PROXIES) from None
+            raise NoResponseError(text, sent=True, hint=PROXIES) from None
         return RawResponse(response.status, response.headers, response.content_type, content)
 
     def _get_session(self, aiohttp: Any) -> Any:
