@@ -1,8 +1,8 @@
 """Limits the number of interim HTTP responses (1xx) that a server may send before the response to a request.
 
 The HTTP clients skip interim responses without a limit, and do not let other tasks run meanwhile: 64 KiB of interim
-responses hold the event loop for up to 0.7 s. A client that blocks is busy with them until its deadline. So the bytes from the server pass a filter first, which removes interim
-responses.
+responses hold the event loop for up to 0.7 s. A client that blocks is busy with them until its deadline. So the bytes
+from the server pass a filter first, which removes interim responses.
 """
 
 import re
@@ -71,7 +71,7 @@ def _may_be_interim(start: bytes) -> bool:
 def limit_interim_responses(client: Client) -> Client:
     """Make `client` accept at most `MAX_INTERIM` interim responses to a request, and return it. With more, the request
     raises httpx.ReadError."""
-    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001  # there is no public way
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001  # httpx has no public way
         if isinstance(transport, httpx.AsyncHTTPTransport | httpx.HTTPTransport):
             pool: Any = transport._pool  # noqa: SLF001  # as above
             backend = _Backend if isinstance(transport, httpx.AsyncHTTPTransport) else _BlockingBackend

@@ -85,7 +85,7 @@ def forget_sink(config: Path, name: str, *, yes: bool) -> None:
 
 
 def _renamed_orgs(settings: "Settings", commands: "StoreCommands") -> Iterator[str]:
-    """Yield a line for each org that was read under a name that is no longer configured."""
+    """Yield a line for each org whose System Log was read under a name that the configuration no longer has."""
     from forwarder.okta.system_log.cursor import cursor_name, names_with_cursor
 
     known = [name for name in commands.orgs() if name not in settings.orgs]

@@ -14,7 +14,7 @@ _NAMED = 3  # orgs in a text
 
 
 def refused_level(refused: int, okta_refused: int) -> str | None:
-    """Return the level of the problem that requests were refused; None if there is no such problem.
+    """Return how severe it is that requests were refused, as the value of a `Level`; None if none was refused.
 
     `refused` is the number of requests without a valid secret since the last one with the org's secret. `okta_refused`
     is the number of those with Okta's user agent.

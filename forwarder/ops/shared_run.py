@@ -1,4 +1,4 @@
-"""Runs expensive work once for all requests that wait for it, so that many requests cannot slow down the answers to Okta."""
+"""Runs expensive work once for all requests that wait for it, so that many requests do not delay answers to Okta."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -161,7 +161,7 @@ class Transport:
     def _get_session(self, aiohttp: Any) -> Any:
         if self._session is None:
             connector = aiohttp.TCPConnector()
-            connector._factory = partial(_protocol(aiohttp), asyncio.get_running_loop())  # noqa: SLF001  # there is no public way
+            connector._factory = partial(_protocol(aiohttp), asyncio.get_running_loop())  # noqa: SLF001  # aiohttp has no public way
             self._session = aiohttp.ClientSession(
                 connector=connector,
                 timeout=aiohttp.ClientTimeout(total=self._timeout),

@@ -199,7 +199,7 @@ class Reconciler:
 
     async def _former_cursor(self, now: Micros) -> str | None:
         """Return the stored cursor of the name under which this log was read before the org was renamed in the
-        configuration; None if there is no such name. Log the name."""
+        configuration; None if the store knows no such name. Log the name."""
         stored = await self._store.cursors_with(cursor_name(""))
         former = {name: text for name, text in stored.items() if name not in self._other_orgs}
         names = names_with_cursor(self._log.url.removesuffix(PATH), former, now)
