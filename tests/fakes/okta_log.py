@@ -58,8 +58,9 @@ class LogApi:
         url: the org's, in its links.
         log: what is stored, in that order.
         faults: what the next calls suffer, in turn: a name of REFUSALS, `timeout`, `repeat` (the page begins some
-            events early), `circle` (the page links to itself), `empty` (the page has no events, and links to the page that has them),
-            `idle` (as `empty`, and that page is the same one), `future` (the page has an event of tomorrow too), or None for nothing.
+            events early), `circle` (the page links to itself), `back` (the page links to the page asked for before it),
+            `empty` (the page has no events, and links to the page that has them), `idle` (as `empty`, and that page is the
+            same one), `future` (the page has an event of tomorrow too), or None for nothing.
         readable: a page of more events is too large to be read.
         max_bytes: a page of more bytes is too large to be read, and only its start and its links are known.
         calls: the address of each call.
@@ -103,6 +104,8 @@ class LogApi:
             return msgspec.structs.replace(page, content=page.content[:-1] + more)
         if fault == "circle":
             return msgspec.structs.replace(page, links={"next": f"{self.url}{path.removeprefix(self.url)}"})
+        if fault == "back":
+            return msgspec.structs.replace(page, links={"next": f"{self.url}{self.calls[-2].removeprefix(self.url)}"})
         return page
 
     def _suffer(self, fault: str | None, asked: Mapping[str, str]) -> None:

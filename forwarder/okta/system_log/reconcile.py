@@ -5,6 +5,7 @@ one page is read again, and the store recognizes the events that it already has.
 reading starts again at an earlier time, and the store recognizes the events that are read twice.
 """
 
+from collections import deque
 from collections.abc import Collection
 from typing import Protocol
 
@@ -48,6 +49,7 @@ FULL_REWIND: Micros = 24 * 3600 * SECOND
 COMMIT_TIMEOUT = 30.0
 """Seconds to wait until the store has committed a page. It may be long, because no client waits for it."""
 
+_FOLLOWED = 1_000  # links that are remembered, to notice a circle of pages
 _SKEW: Micros = 60 * SECOND
 _AHEAD = "reading would start in the future by Okta's clock; check whether the clock of this machine is, or was, ahead"
 
@@ -119,6 +121,7 @@ class Reconciler:
         self._differing_events = metrics.events_differing.labels(log.org)
         self._lag_gauge = metrics.reconcile_lag
         self._cursor: Cursor | None = None
+        self._followed: deque[str] = deque(maxlen=_FOLLOWED)  # the last links since the start or the last rewind
         self._tries = 0
         self._failure: object = None
         self._hooks_stored_since = clock.monotonic()
@@ -149,9 +152,8 @@ class Reconciler:
         if self._cursor is None:
             self._cursor = await self._load_cursor()
         has_more = True
-        followed: set[str] = set()
         while has_more:
-            followed.add(self._cursor.next_link)
+            self._followed.append(self._cursor.next_link)
             known = self._hook.hook_id() if self._hook else None
             hook_id = known or self._cursor.hook_id  # until Okta has answered, the last known id is used
             page = await self._next_page(self._cursor, hook_id)
@@ -163,7 +165,8 @@ class Reconciler:
                 page = msgspec.structs.replace(page, expected_by_hook=expected)
             self._cursor = await self._store_page(page, self._cursor, hook_id)
             has_more = page.has_more
-            if has_more and page.next_link in followed:
+            is_empty = not page.events and not page.malformed  # Okta may give the link of an empty page again
+            if not is_empty and page.next_link in self._followed:
                 self._cursor = self._rewind(self._cursor, CIRCLE)
                 raise OktaError(CIRCLE)
         self.state.last_poll = self._clock.now()
@@ -239,6 +242,7 @@ class Reconciler:
         """Log and count that `cursor` is lost. Return a cursor that has no link, and starts REWIND before
         `cursor.newest`."""
         self.state.restarts += 1
+        self._followed.clear()  # the pages after the rewound cursor may have the same links
         since = cursor.newest - REWIND
         _logger.warning(
             "the cursor of the System Log is lost; reading starts again at an earlier time, so that no event is missed",

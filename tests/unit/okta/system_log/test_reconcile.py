@@ -522,6 +522,24 @@ async def test_a_page_that_links_to_itself_is_not_followed_without_end_and_loses
     assert there.store.uuids == list("abcdefgh")
 
 
+@pytest.mark.parametrize("fault", ["circle", "back"], ids=["one page", "two pages"])
+async def test_a_circle_of_short_pages_is_noticed_and_the_log_is_read_on(
+    there: Scene, logged: list[EventDict], fault: str
+) -> None:
+    async with there.running(poll="10s") as reader:
+        there.happen("a")
+        await there.clock.advance(10)
+        there.happen("b")
+        there.api.faults.append(fault)
+        await there.clock.advance(10)
+        assert actions(logged, "warning") == ["reconcile_restarted", "reconcile_failed"]
+        assert "links to a page that was read before" in next(line["why"] for line in logged if "why" in line)
+        there.happen("c")
+        await there.clock.advance(10)
+        assert reader.state.error is None
+    assert there.store.uuids == ["a", "b", "c"]
+
+
 @pytest.mark.long
 async def test_a_server_that_always_links_to_itself_is_asked_ever_less_often(there: Scene) -> None:
     there.api.faults.extend(["circle"] * 1000)
