@@ -239,6 +239,13 @@ def cannot_write(path: Path) -> str:
     return f"this user cannot write to {path}; {hint}"
 
 
+_SYSTEM_FOLDERS = {
+    *("/", "/dev", "/etc", "/home", "/media", "/mnt", "/opt", "/root", "/run", "/srv", "/usr", "/usr/local"),
+    *("/var", "/var/backups", "/var/cache", "/var/lib", "/var/log", "/var/spool"),
+}
+"""Folders that many programs share, so their owner and mode must not be changed."""
+
+
 def rights_hint(path: Path) -> str:
     """Return how this user can get the right to read and write `path`: as its owner, or with another owner or mode.
 
@@ -256,6 +263,9 @@ def rights_hint(path: Path) -> str:
     if status.st_uid == me:
         return f"{each} has the mode {mode:03o}; correct it: chmod u+rwX {each}"
     owner, user = _user(status.st_uid), _user(me)
+    if str(each) in _SYSTEM_FOLDERS:
+        own = each / "forwarder"
+        return f"{each} is a folder of the system; use a folder of {user}, such as {own}: install -d -o {user} {own}"
     return (
         f"{each} belongs to the user {owner} and has the mode {mode:03o}; run this as {owner}, or make {user} the owner: "
         f"chown {user} {each}"

@@ -8,7 +8,7 @@ import msgspec
 
 from forwarder.control_socket.messages import ControlRequest
 from forwarder.core.errors import StoreError
-from forwarder.safe_files import cannot_write
+from forwarder.safe_files import cannot_write, no_folder
 from forwarder.store.settings import is_store_file
 
 
@@ -70,7 +70,7 @@ def check_target(store: Path, target: Path) -> None:
         if target.is_symlink() or target.exists():
             raise StoreError(f"{target} exists, and a backup never overwrites a file; name another file")
         if not target.parent.is_dir():
-            raise StoreError(f"there is no folder {target.parent}; create it")
+            raise StoreError(no_folder(target.parent))
     except PermissionError:  # this user may not look into the folder
         raise StoreError(cannot_write(target)) from None
 

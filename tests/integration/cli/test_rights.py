@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
+from forwarder.safe_files import rights_hint
 from forwarder.store.sqlite.schema import to_store_error
 from tests.integration.store.helpers import opened
 
@@ -97,6 +98,14 @@ def invoke(config: Path, *words: str) -> Result:
 def hint(file: Path) -> str:
     mode = f"{stat.S_IMODE(file.stat().st_mode):03o}"
     return f"{file} belongs to the user root and has the mode {mode}; run this as root, or make nobody the owner: chown nobody {file}"
+
+
+@pytest.mark.parametrize("path", ["/var/lib/no-such-store.db", "/var/lib/no-such-folder/store.db", "/var/lib"])
+def test_no_user_is_told_to_own_a_folder_of_the_system(path: str) -> None:
+    assert as_nobody(lambda: rights_hint(Path(path))) == (
+        "/var/lib is a folder of the system; use a folder of nobody, such as /var/lib/forwarder: "
+        "install -d -o nobody /var/lib/forwarder"
+    )
 
 
 @pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".lock"])

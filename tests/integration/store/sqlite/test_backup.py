@@ -154,6 +154,8 @@ async def test_a_backup_overwrites_nothing(path: Path, target: Path) -> None:
                 await store.backup(own, ignore)
         with pytest.raises(StoreError, match="there is no folder"):
             await store.backup(target.parent / "none" / "store.db", ignore)
+        with pytest.raises(StoreError, match=f"^{target} is not a folder; correct the path$"):
+            await store.backup(target / "store.db", ignore)
     assert target.read_text() == "precious"
 
 
