@@ -32,8 +32,20 @@ class HookAdmin:
         return await self._call("GET", hook_id)
 
     async def create(self, desired: DesiredHook) -> Hook:
-        """Create a hook. The new hook is ACTIVE but UNVERIFIED, so Okta does not send events to it yet."""
-        return Hook.read((await self._api.call("POST", _PATH, body=to_request(desired))).json())
+        """Create a hook. The new hook is ACTIVE but UNVERIFIED, so Okta does not send events to it yet.
+
+        Raises:
+            OktaRefusedError: Okta refused, for example because a hook with this name exists.
+        """
+        try:
+            return Hook.read((await self._api.call("POST", _PATH, body=to_request(desired))).json())
+        except OktaRefusedError as error:
+            taken = [hook for hook in await self.all() if hook.name == desired.name]
+            if not taken:
+                raise
+            text = f"{error}. The hook was created meanwhile: {_listed(taken)}"
+            hint = "if another command did that, wait until it ends, then run `forwarder hooks sync`"
+            raise OktaRefusedError(error.status, error.code, f"{text}; {hint}", hint) from error
 
     async def replace(self, hook: Hook, desired: DesiredHook) -> Hook:
         """Replace `hook` so that it matches `desired`, and return the new hook. Properties that `DesiredHook` does not

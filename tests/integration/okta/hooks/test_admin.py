@@ -77,6 +77,16 @@ async def test_sync_creates_a_missing_hook_and_verifies_it(there: Scene) -> None
     assert there.shown_secrets == ["first-secret"]
 
 
+async def test_a_sync_beside_another_one_says_that_the_hook_was_created_meanwhile(there: Scene) -> None:
+    made = plan(there.wanted(), None)
+    first = await there.admin.apply(made, there.wanted(), None)
+    with pytest.raises(
+        OktaRefusedError, match=rf"created meanwhile: forwarder \({first.id}\); .* run `forwarder hooks sync`"
+    ):
+        await there.admin.apply(made, there.wanted(), None)
+    assert await there.hook() == first
+
+
 async def test_a_second_sync_changes_nothing(there: Scene) -> None:
     wanted = there.wanted(filters={"user.session.start": "event.outcome.result eq 'FAILURE'"})
     await there.sync(wanted)
