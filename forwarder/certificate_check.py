@@ -74,8 +74,8 @@ def refused_certificates(settings: Settings) -> Iterator[str]:
 def _refused(path: Path, listen: Listen, place: str, url: str) -> Iterator[str]:
     """Yield why clients of `url`, the value of the setting `place`, refuse the certificate in `path`, and what to do.
 
-    A proxy in front of `listen` shows a certificate of its own, and that of the listener may have any name and issuer.
-    Then the port is usually another one, and the name is usually one of a private network.
+    If a proxy stands in front of `listen`, clients see the proxy's certificate, and the one in `path` may have any name
+    and issuer. A proxy is likely if `url` has another port than `listen`, or if all names in the certificate are private.
     """
     host, names = urlsplit(url).hostname or "", tls.names(path)
     is_direct = (urlsplit(url).port or 443) == listen.port
