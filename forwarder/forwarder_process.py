@@ -24,6 +24,7 @@ from forwarder.service_manager import ServiceManager
 from forwarder.settings import Settings
 from forwarder.system_limits import free_files
 from forwarder.tasks import end_tasks
+from forwarder.threads import Loop
 
 FILES_INTERVAL = 2.0
 """The number of seconds between two checks whether the files that the settings name have changed."""
@@ -278,7 +279,7 @@ def run_until_signal(settings: Settings, reread: Callable[[], Settings]) -> None
     sys.setswitchinterval(SWITCH_INTERVAL)
     _tune_malloc()
     try:
-        uvloop.run(_run(settings, reread, _Signals(), SystemClock()))
+        uvloop.run(_run(settings, reread, _Signals(), SystemClock()), loop_factory=Loop)
     finally:
         # While Python ends, it restores the default of each signal that it handles, but not of ignored signals.
         for number in (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):

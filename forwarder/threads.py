@@ -2,10 +2,14 @@
 
 import asyncio
 import queue
+import socket
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, TypeVar
+
+import uvloop
 
 _T = TypeVar("_T")
 
@@ -30,6 +34,31 @@ async def in_daemon_thread(call: Callable[[], _T], name: str) -> _T:
         return await asyncio.wrap_future(future)
     finally:
         del future  # prevents a reference cycle, as in `_run_next`
+
+
+class Loop(uvloop.Loop):
+    """uvloop's event loop, with a daemon thread for each lookup of a host name.
+
+    uvloop itself uses four threads for all lookups, and closing the loop waits for these threads. So a few names that no
+    name server answers delay the connections to all other hosts, and the end of the process.
+    """
+
+    async def getaddrinfo(
+        self,
+        host: bytes | str | None,
+        port: bytes | str | int | None,
+        *,
+        family: int = 0,
+        type: int = 0,  # noqa: A002
+        proto: int = 0,
+        flags: int = 0,
+    ) -> list[Any]:
+        """Resolve `host` and `port` as `socket.getaddrinfo` does.
+
+        Raises:
+            OSError: the name cannot be resolved.
+        """
+        return await in_daemon_thread(partial(socket.getaddrinfo, host, port, family, type, proto, flags), "resolver")
 
 
 class _Thread(threading.Thread):

@@ -2,13 +2,15 @@
 
 import asyncio
 import gc
+import socket
 import threading
 import weakref
 from functools import partial
 
 import pytest
+import uvloop
 
-from forwarder.threads import in_daemon_thread
+from forwarder.threads import Loop, in_daemon_thread
 
 
 async def test_an_exception_is_raised_where_the_call_is_awaited() -> None:
@@ -47,3 +49,40 @@ async def test_a_call_that_hangs_holds_up_no_other_call() -> None:
     hanging.cancel()
     assert await in_daemon_thread(lambda: 2, "call") == 2
     end.set()
+
+
+def test_names_that_no_name_server_answers_delay_no_other_lookup_and_no_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    end = threading.Event()
+    asked = threading.Semaphore(0)
+
+    def resolve(host: str, *_: object) -> list[object]:
+        if host.endswith(".invalid"):
+            asked.release()
+            end.wait(30)
+        return [host]
+
+    async def look_up() -> None:
+        loop = asyncio.get_running_loop()
+        hanging = [asyncio.create_task(loop.getaddrinfo(f"{number}.invalid", 443)) for number in range(40)]
+        while not asked.acquire(blocking=False):
+            await asyncio.sleep(0)
+        found: list[object] = list(await asyncio.wait_for(loop.getaddrinfo("okta.example", 443), 10))
+        assert found == ["okta.example"]
+        for task in hanging:
+            task.cancel()
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    try:
+        uvloop.run(look_up(), loop_factory=Loop)
+        assert not end.is_set()
+    finally:
+        end.set()
+
+
+def test_a_name_is_resolved_as_the_socket_module_does() -> None:
+    async def look_up(host: str) -> list[object]:
+        return list(await asyncio.get_running_loop().getaddrinfo(host, 443, type=socket.SOCK_STREAM))
+
+    assert uvloop.run(look_up("127.0.0.1"), loop_factory=Loop) == socket.getaddrinfo("127.0.0.1", 443, type=1)
+    with pytest.raises(socket.gaierror):
+        uvloop.run(look_up("host.invalid"), loop_factory=Loop)
