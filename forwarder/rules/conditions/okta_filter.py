@@ -138,7 +138,9 @@ def _comparison(reader: TokenReader, attribute: str, written: str) -> Condition:
         return Comparison(attribute=attribute, operator=operator)
     opening = reader.next()
     if reader.skip("(", "["):
-        values = _values(reader, _CLOSING[opening.text if opening else ""])
+        values = tuple(_values(reader, _CLOSING[opening.text if opening else ""]))
+        if not values:  # otherwise the rule would match every event, or no event
+            raise RuleFileError(f"{attribute} {written}: the list of values is empty; write at least one value")
         return ValueSet(any_of=tuple(_compared(attribute, operator, value) for value in values))
     if operator == "in":
         reader.expect("[")
