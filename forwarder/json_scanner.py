@@ -72,15 +72,12 @@ _LOOK_BACK = 64
 
 
 def scan_list(text: bytes, at: int, elements: list[bytes | msgspec.Raw], most: int) -> Scan:
-    """Replace the content of `elements` with the elements of the list at position `at`, byte for byte.
-
-    Return the position after the list.
+    """Append the elements of the list at position `at` to `elements`, byte for byte. Return the position after the list.
 
     Raises:
-        JsonStructureError: no list begins at `at`, the list does not end, it has nothing between two commas, or it has
-            more than `most` elements.
+        JsonStructureError: no list begins at `at`, the list does not end, it has nothing between two commas, or
+            `elements` then has more than `most` entries.
     """
-    elements.clear()
     at = _skip(text, at, b"[")
     if empty := _list_end(text, at):
         return empty.end()

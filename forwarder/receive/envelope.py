@@ -156,8 +156,9 @@ async def _split(body: bytes) -> tuple[str, Sequence[bytes | msgspec.Raw]]:
         except (msgspec.MsgspecError, RecursionError):
             pass  # only the scanner can find out whether the envelope itself or one of its elements is wrong
         else:
-            if len(envelope.data.events) <= event_reader.most_elements(body):
-                return _envelope_id(envelope.event_id, envelope.draft_event_id), envelope.data.events
+            elements = envelope.data.events
+            if len(elements) <= event_reader.most_elements(body) and _is_only_list(elements, body):
+                return _envelope_id(envelope.event_id, envelope.draft_event_id), elements
     scanned = _ScannedEnvelope()
     check_end(body, await run_in_steps(scanned.scan(body)))
     if scanned.elements is None:
@@ -165,12 +166,27 @@ async def _split(body: bytes) -> tuple[str, Sequence[bytes | msgspec.Raw]]:
     return _envelope_id(*(scanned.ids.get(key, b"") for key in _ID_KEYS)), scanned.elements
 
 
+def _is_only_list(elements: list[msgspec.Raw], body: bytes) -> bool:
+    """Whether `elements` are for certain all that `body` has at `data.events`. If a key is repeated, the decoder drops
+    all lists but the last; then, and in a few other cases, the scanner must read the body.
+
+    The check takes 1 µs. Counting the keys in the whole body would take 7 µs for 4 kB.
+    """
+    key = body.find(b'"events"')
+    start = body.find(b"[", key) + 1
+    written = b",".join(elements)
+    if not body.startswith(written, start):
+        return False
+    around = body[:key] + body[start + len(written) :]
+    return around.count(b'"data"') == 1 and b'"events"' not in around and b"\\" not in around
+
+
 _ID_KEYS = (b'"eventId"', b'"eventID"')
 
 
 class _ScannedEnvelope:
-    """The ids and elements that the JSON scanner finds in the body of a POST. If a key is repeated, its last value
-    counts."""
+    """The ids and elements that the JSON scanner finds in the body of a POST. The elements are those of all lists at
+    `data.events`, even if a key is repeated. Of a repeated id, the last value counts."""
 
     def __init__(self) -> None:
         self.elements: list[bytes | msgspec.Raw] | None = None
@@ -186,11 +202,11 @@ class _ScannedEnvelope:
         return end
 
     def _scan_data(self, text: bytes, at: int) -> Scan:
-        self.elements = None
         return scan_object(text, at, {b'"events"': self._scan_events})
 
     def _scan_events(self, text: bytes, at: int) -> Scan:
-        self.elements = []
+        if self.elements is None:
+            self.elements = []
         return scan_list(text, at, self.elements, event_reader.most_elements(text))
 
 

@@ -303,10 +303,29 @@ async def test_any_number_of_halves_of_surrogate_pairs_is_accepted(count: int) -
     assert ([event.body for event in events], malformed) == ([odd], [])
 
 
-async def test_the_last_of_two_equal_keys_counts_also_with_half_a_pair() -> None:
-    first, second = good(1, rb',"x":"\ud800"'), good(1, rb',"x":"\udbff"')
-    body = b'{"data":{"events":[' + first + b']},"data":{"events":[' + second + b"]}}"
-    assert [event.body for event in (await read(body))[0]] == [second]
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data":{"events":[%s]},"data":{"events":[%s]}}',
+        b'{"data":{"events":[%s],"events":[%s]}}',
+        b'{"data":{"events" : [%s]}, "eventId":"p", "data" :{"x":0}, "data":{"events":[], "events":[%s]}}',
+        rb'{"d\u0061ta":{"events":[%s]},"data":{"events":[%s]}}',
+        rb'{"data":{"events":[%s],"\u0065\u0076\u0065\u006e\u0074\u0073":[%s]}}',
+        b'{"data":{"events":[%s, 0]},"data":{"events":[%s]},"data":{}}',
+        b'{"x":"\\"events\\":[","data":{"events":[%s]},"data":{"events":[%s]}}',
+        b'{"x":{"events":[2]},"data":{"events":[%s,%s],"events":[]}}',
+    ],
+)
+@pytest.mark.parametrize("extra", [b"", rb',"x":"\ud800"', b',"data":{"events":["data"]}'])
+async def test_the_events_of_all_lists_are_read_if_a_key_is_repeated(body: bytes, extra: bytes) -> None:
+    first, second = good(1, extra), good(2, extra)
+    events, malformed = await read(body % (first, second))
+    assert [event.body for event in events] == [first, second]
+    assert [element.body for element in malformed] == [b"0"] * body.count(b", 0]")
+
+
+async def test_a_list_that_is_repeated_does_not_raise_the_number_of_elements_that_a_body_may_have() -> None:
+    assert await refused(b'{"data":{"events":[' + b"1," * 700 + b'1],"events":[' + b"1," * 700 + b"1]}}") == 400
 
 
 async def test_a_byte_order_mark_is_accepted() -> None:
