@@ -73,6 +73,12 @@ def why_unreachable(error: BaseException, key: str, untrusted: str = INSPECTED) 
     return f"no response ({texts[-1] if texts else type(causes[0]).__name__})", f"check {key}"
 
 
+def no_connection(seconds: float, key: str) -> str:
+    """Return the error text for a server that did not accept a connection within `seconds`, and what to do. `key` is
+    the key of the configuration that contains the address of the server."""
+    return f"no connection within {seconds:g} s; check {key}, and the firewalls on the way"
+
+
 def refusal_hint(status: int, server: str, key: str, *, is_own: bool = False) -> str:
     """Return what to do after a refusal with the HTTP `status`, if the response itself does not say it.
 

@@ -72,6 +72,12 @@ class DeliverySettings(Section):
     lone_tries: Count = Field(default=10, ge=0, le=1_000_000_000)
     dead_letter_limit: Count = Field(default=100, ge=0, le=1_000_000_000)
 
+    @property
+    def connect_timeout(self) -> float:
+        """How many seconds a sink waits for a connection. Within `timeout`, it can try two addresses of a host, and then
+        say that the connection failed, and not that the response is late."""
+        return 0.4 * self.timeout
+
     @model_validator(mode="after")
     def _base_below_cap(self) -> Self:
         if self.backoff_base > self.backoff_cap:

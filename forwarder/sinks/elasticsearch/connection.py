@@ -21,7 +21,7 @@ import elastic_transport
 import httpx
 from elastic_transport.client_utils import DEFAULT
 
-from forwarder.connection_errors import CA_FILE, error_chain, why_unreachable
+from forwarder.connection_errors import CA_FILE, error_chain, no_connection, why_unreachable
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError
 from forwarder.interim_responses import limit_interim_responses
 from forwarder.response_bodies import read_whole
@@ -76,23 +76,24 @@ class Node(elastic_transport.BaseAsyncNode):
         """Send one request, and return its response with any status.
 
         `request_timeout` is the maximum number of seconds from the start of the request to the end of the response;
-        None means no limit.
+        None means no limit. The connection may take half of this time.
 
         Raises:
-            elastic_transport.ConnectionTimeout: no complete response arrived in time.
-            elastic_transport.ConnectionError: no complete response arrived, and the cause was not the timeout. The text
-                of the error says what to do.
+            elastic_transport.ConnectionTimeout: the host accepted a connection, but no complete response arrived in time.
+            elastic_transport.ConnectionError: no complete response arrived, for another reason. The text of the error
+                says what to do.
             TooLargeError: the response is too large.
             elastic_transport.TransportError: the response cannot be inflated.
         """
         timeout = self.config.request_timeout if request_timeout is DEFAULT else request_timeout
+        connect_timeout = None if timeout is None else timeout / 2
         request = self._client.build_request(
             method,
             self.base_url + target,
             content=body,
             # `identity` asks for an uncompressed response, but a proxy may still compress the response.
             headers={"accept-encoding": "identity", **self.headers, **(headers or {}), **self._last_headers},
-            timeout=timeout,
+            timeout=httpx.Timeout(timeout, connect=connect_timeout),
         )
         try:
             async with asyncio.timeout(timeout):
@@ -102,6 +103,9 @@ class Node(elastic_transport.BaseAsyncNode):
                 finally:
                     await response.aclose()
                     del response.stream  # otherwise a reference cycle keeps the request's body in memory
+        except httpx.ConnectTimeout as error:
+            text = no_connection(connect_timeout or 0, "`hosts`")
+            raise elastic_transport.ConnectionError(f"{self.base_url}: {text}") from error
         except (httpx.TimeoutException, TimeoutError) as error:
             raise elastic_transport.ConnectionTimeout(f"{self.base_url}: no response within {timeout:g} s") from error
         except httpx.RequestError as error:

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from http.client import BadStatusLine, IncompleteRead
 from urllib.parse import urlsplit
 
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import ConnectTimeoutError, ProtocolError
 
-from forwarder.connection_errors import CA_FILE, why_unreachable
+from forwarder.connection_errors import CA_FILE, no_connection, why_unreachable
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
 _PATH = "/v1/logs"
@@ -46,26 +46,35 @@ _GRPC = (
 )
 """Pairs of a text and the advice that applies if the details of a gRPC status contain the text."""
 
+_GRPC_NOT_CONNECTED = ("connect() timed out", "tcp handshaker shutdown")
+"""The gRPC library's texts about a server that accepted no connection in time."""
+
 
 def posted(url: str) -> str:
     """Return `url` without its query, because the query may contain a secret."""
     return url.partition("?")[0]
 
 
-def no_response(url: str, causes: Sequence[BaseException]) -> str:
-    """Return the error text for a request to `url` that got no HTTP response. `causes` is the chain of exceptions, the
-    outermost exception first."""
-    return f"{posted(url)}: {_reason(url, causes)}"
+def no_response(settings: OtlpSinkSettings, causes: Sequence[BaseException]) -> str:
+    """Return the error text for a request that got no HTTP response. `causes` is the chain of exceptions, the outermost
+    exception first."""
+    if any(type(cause) is ConnectTimeoutError for cause in causes):
+        reason = no_connection(settings.delivery.connect_timeout, "`endpoint`")
+    else:
+        reason = _reason(settings.url, causes)
+    return f"{posted(settings.url)}: {reason}"
 
 
-def grpc_status(url: str, text: str, *, uses_tls: bool) -> str:
-    """Return `text`, the text of a gRPC status. If the text shows a known cause, put `url` and advice before it."""
+def grpc_status(settings: OtlpSinkSettings, text: str) -> str:
+    """Return `text`, the text of a gRPC status. If the text shows a known cause, put the URL and advice before it."""
     lower = text.lower()
     found = next((advice for sign, advice in _GRPC if sign in lower), "")
+    if not found and any(sign in lower for sign in _GRPC_NOT_CONNECTED):
+        found = no_connection(settings.delivery.connect_timeout, "`endpoint`")
     if not found and "socket closed" in lower:
         client = "if the server wants a client certificate, set `cert_file` and `key_file`"
-        found = client if uses_tls else "if this port expects TLS, write `https://` in `endpoint`"
-    return f"{posted(url)}: {found} ({text})" if found else text
+        found = client if settings.uses_tls else "if this port expects TLS, write `https://` in `endpoint`"
+    return f"{posted(settings.url)}: {found} ({text})" if found else text
 
 
 def http_status(settings: OtlpSinkSettings, status: int) -> str:

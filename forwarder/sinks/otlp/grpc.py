@@ -31,6 +31,8 @@ _CHANNEL = (
     ("grpc.primary_user_agent", _AGENT),
     ("grpc.max_receive_message_length", RESPONSE_LIMIT),
 )
+_CONNECT_TIMEOUT = ("grpc.min_reconnect_backoff_ms", "grpc.initial_reconnect_backoff_ms")
+"""A channel waits for a connection until both times have passed."""
 _RETRYABLE_CODES = (grpc.StatusCode.OK,)
 """The status codes after which the exporter retries. OK is not an error, so the exporter never retries. An empty tuple
 cannot be used, because the exporter would replace it by its default."""
@@ -51,6 +53,7 @@ class GrpcExporter(Exporter):
 
     def connect(self) -> LogRecordExporter:
         settings = self.settings
+        milliseconds = int(1000 * settings.delivery.connect_timeout)
         headers = [(name, value.reveal()) for name, value in settings.headers.items()]
         gzip = settings.compression == "gzip"
         # All arguments are given, and none is empty: otherwise the SDK would read their values from the environment.
@@ -62,7 +65,7 @@ class GrpcExporter(Exporter):
             headers=(("user-agent", _AGENT), *headers),
             timeout=settings.delivery.timeout,
             compression=grpc.Compression.Gzip if gzip else grpc.Compression.NoCompression,
-            channel_options=_CHANNEL,
+            channel_options=(*_CHANNEL, *((name, milliseconds) for name in _CONNECT_TIMEOUT)),
             retryable_error_codes=_RETRYABLE_CODES,
             meter_provider=NoOpMeterProvider(),
         )
@@ -86,7 +89,7 @@ class GrpcExporter(Exporter):
             return ExportResult(response_verdicts.UNKNOWN, detail)
         verdict = response_verdicts.grpc_verdict(code, self.records, text)
         detail = f"{code}: {text}" if text else code
-        detail = advice.grpc_status(self.settings.url, detail, uses_tls=self.settings.uses_tls)
+        detail = advice.grpc_status(self.settings, detail)
         return ExportResult(verdict, detail, _wait(call))
 
 

@@ -112,7 +112,7 @@ class _Session(requests.Session):
                 # Without `mtime`, the compression fails if the clock is before 1970 or after 2106.
                 data=igzip.compress(exporter.request, 1, mtime=0) if self._gzip else exporter.request,
                 headers=self._request_headers,
-                timeout=options["timeout"],
+                timeout=(exporter.settings.delivery.connect_timeout, options["timeout"]),
                 allow_redirects=False,
                 stream=True,
             )
@@ -124,9 +124,9 @@ class _Session(requests.Session):
             causes = list(error_chain(error))
             timed_out = any(isinstance(cause, requests.Timeout | TimeoutError) for cause in causes)
             verdict = response_verdicts.TIMEOUT if timed_out else response_verdicts.error_verdict(error)
-            if verdict == response_verdicts.UNKNOWN:
+            if verdict == response_verdicts.UNKNOWN or isinstance(error, requests.ConnectTimeout):
                 verdict = response_verdicts.CONNECTION
-            detail = advice.no_response(exporter.settings.url, causes)
+            detail = advice.no_response(exporter.settings, causes)
             exporter.result = ExportResult(verdict, detail)
             raise _NotAcceptedError from error
         exporter.result = result = self._read(response, content)
