@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import msgspec
 
 from forwarder.config.hosts import is_loopback
+from forwarder.core.urls import normalized
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.http.errors import decode, invalid
-from forwarder.emulator.http.urls import normalized
 
 _ELIGIBLE = frozenset(HOOK_TYPES)
 _MAX_TYPES = 300

@@ -12,8 +12,8 @@ from jwt.types import Options
 
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
+from forwarder.core.urls import same_url
 from forwarder.emulator.http.errors import ApiError, oauth_error
-from forwarder.emulator.http.urls import same_url
 from forwarder.emulator.oauth.dpop import ALGORITHMS, ReplayCache, read_key
 from forwarder.emulator.settings import ClientSettings
 

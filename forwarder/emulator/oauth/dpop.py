@@ -14,8 +14,8 @@ from jwt.utils import base64url_encode
 from forwarder.core.errors import ForwarderError
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND
+from forwarder.core.urls import same_url
 from forwarder.emulator.http.errors import ApiError, oauth_error
-from forwarder.emulator.http.urls import same_url
 
 ALGORITHMS = ("RS256", "RS384", "RS512", "ES256", "ES384", "ES512")
 """The signature algorithms that Okta accepts."""
