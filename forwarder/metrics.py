@@ -185,7 +185,7 @@ class Metrics:
         )
         self.hook_verified = self._gauge(
             "hook_verified",
-            "1 while Okta shows our hook as ACTIVE and VERIFIED, 0 while Okta sends nothing to the hook.",
+            "1 while Okta sends the events of our hook to `hook.uri`: the hook is ACTIVE and VERIFIED. Else 0.",
             "org",
         )
         self.hook_state = self._gauge(

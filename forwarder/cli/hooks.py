@@ -14,6 +14,8 @@ from forwarder.cli.options import ORG, config_option
 from forwarder.cli.terminal import echo, echo_json
 from forwarder.clock import SystemClock
 from forwarder.core.errors import ForwarderError, OktaError
+from forwarder.core.printable import printable_line
+from forwarder.core.urls import same_url
 from forwarder.core.wording import count
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
 from forwarder.okta.hooks.hook import DesiredHook, Hook, HookPlan, plan
@@ -77,7 +79,8 @@ def list_command(config: Path, org: str | None, *, as_json: bool) -> None:
 @_id_option
 @_json_option
 def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -> None:
-    """Show our hook, and how it differs from the configuration. Exits with 1 if Okta sends no events to the hook."""
+    """Show our hook, and how it differs from the configuration. Exits with 1 if Okta sends no events to the hook, or
+    sends them to another address than `hook.uri`."""
     selection, desired = load_desired_hook(config, org, hook_id)
 
     async def run(admin: HookAdmin) -> None:
@@ -94,6 +97,7 @@ def show(config: Path, org: str | None, hook_id: str | None, *, as_json: bool) -
         if not hook.live:
             echo(f"Okta sends no events to {title(hook)}.", fg="red", err=True)
             raise SystemExit(1)
+        _check_address(hook, selection)
 
     _run(selection, run)
 
@@ -159,6 +163,7 @@ def verify(config: Path, org: str | None, hook_id: str | None, *, dry_run: bool)
         if dry_run:
             echo(f"Dry run: Okta would send its challenge to {hook.uri}, for {title(hook)}.")
             return
+        _check_address(hook, selection)
         hook = await admin.verify(hook)
         print_state(hook)
         if not hook.live:
@@ -234,6 +239,18 @@ def _run_change(selection: HookSelection, act: Callable[[HookAdmin], Awaitable[N
         if not dry_run:
             with contextlib.suppress(ForwarderError):  # the forwarder also checks by itself
                 ask(selection.store, CheckHookRequest(selection.name), timeout=_LOOK_TIMEOUT)
+
+
+def _check_address(hook: Hook, selection: HookSelection) -> None:
+    """Raise OktaError if the configured hook has another address than `hook.uri`. A hook that the operator chose by its
+    ID may have any address."""
+    settings = selection.org.hook
+    if settings and not selection.hook_id and not same_url(hook.uri, settings.uri):
+        raise OktaError(
+            f"The URL of {title(hook)} is {printable_line(hook.uri)}, and not {settings.uri} (`hook.uri`), so its events do "
+            "not come to this forwarder. `forwarder hooks sync` changes the URL. If another forwarder uses this hook, give "
+            "each forwarder a hook of its own (`hook.name`)."
+        )
 
 
 async def _existing(admin: HookAdmin, selection: HookSelection) -> Hook:

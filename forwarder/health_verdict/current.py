@@ -6,7 +6,7 @@ from typing import Any
 from forwarder.core.wording import agrees, count
 from forwarder.health_verdict.problem import Level, Problem
 from forwarder.health_verdict.refused import refused_requests
-from forwarder.okta.hooks.watch import HINTS
+from forwarder.okta.hooks.watch import HINTS, Condition
 
 _RECENT = 3600.0
 """For this number of seconds, a past failure is shown as a problem, such as a hook delivery that Okta gave up on. By
@@ -183,6 +183,10 @@ def _org_problems(name: str, org: Mapping[str, Any], status: Mapping[str, Any]) 
     hook, log = org["hook"], org["log"]
     if hook and hook["condition"] in HINTS:
         text = f"Okta sends nothing to the hook of {name}: it is {hook['condition']}"
+        if hook["condition"] == Condition.REDIRECTED.value:
+            text = (
+                f"the hook of {name} has another address than `hook.uri`, so its events do not come to this forwarder"
+            )
         level = Level.WARNING
         if log and is_log_behind(log, status):
             text, level = (

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import quote
 
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError
+from forwarder.core.urls import same_url
 from forwarder.okta.api.port import Api, not_okta
 from forwarder.okta.hooks.hook import MAX_LIVE, DesiredHook, Hook, HookPlan, to_request
 
@@ -116,7 +117,7 @@ def find_own(hooks: Iterable[Hook], name: str, uri: str) -> Hook | None:
         raise OktaError(f"Several event hooks are called {name}: {_listed(named)}. Choose one with --id.")
     if named:
         return named[0]
-    same_uri = [hook for hook in hooks if hook.uri == uri]
+    same_uri = [hook for hook in hooks if same_url(hook.uri, uri)]
     if same_uri:
         raise OktaError(
             f"No event hook is called {name}, but another hook already posts to {uri}: {_listed(same_uri)}. "

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 import msgspec
 
 from forwarder.config.types import Secret
+from forwarder.core.urls import same_url
 from forwarder.okta.api.port import not_okta
 from forwarder.okta.settings import HookSettings
 
@@ -267,7 +268,7 @@ def _content(desired: DesiredHook, hook: Hook) -> Iterable[PropertyDifference]:
 def _channel(desired: DesiredHook, hook: Hook, *, resend_secret: bool) -> Iterable[PropertyDifference]:
     """Yield the differences in address, header and secret. A change of one of these three properties un-verifies a
     hook."""
-    if hook.uri != desired.uri:
+    if not same_url(hook.uri, desired.uri):
         yield PropertyDifference("URL", (hook.uri,), (desired.uri,))
     if (hook.header or "").lower() != desired.header.lower():
         yield PropertyDifference("authentication field", (hook.header,) if hook.header else (), (desired.header,))

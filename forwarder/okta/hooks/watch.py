@@ -15,6 +15,7 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.ports import Clock
 from forwarder.core.time import Micros
+from forwarder.core.urls import same_url
 from forwarder.metrics import Metrics
 from forwarder.okta.api.port import Api
 from forwarder.okta.hooks.admin import HookAdmin
@@ -32,7 +33,9 @@ class Condition(StrEnum):
     """The state of our hook."""
 
     LIVE = "live"
-    """ACTIVE and VERIFIED: Okta sends events to it."""
+    """ACTIVE and VERIFIED, with the address `hook.uri`: Okta sends us events."""
+    REDIRECTED = "redirected"
+    """ACTIVE, with another address than `hook.uri`."""
     UNVERIFIED = "unverified"
     INACTIVE = "inactive"
     MISSING = "missing"
@@ -43,6 +46,7 @@ class Condition(StrEnum):
 
 MESSAGES = {
     Condition.LIVE: "the hook is active and verified",
+    Condition.REDIRECTED: "the hook has another address than `hook.uri`, so its events do not come to this forwarder",
     Condition.UNVERIFIED: "Okta sends nothing to the hook, because it is not verified",
     Condition.INACTIVE: "Okta sends nothing to the hook, because it was deactivated",
     Condition.MISSING: "the org has no event hook with the configured name",
@@ -50,6 +54,10 @@ MESSAGES = {
 """The text of the log line that is written when our hook enters this condition."""
 
 HINTS = {
+    Condition.REDIRECTED: (
+        "`forwarder hooks show --org {org}` shows the address, `forwarder hooks sync --org {org}` changes it to `hook.uri`; "
+        "if another forwarder uses this hook, give each forwarder a hook of its own (`hook.name`)"
+    ),
     Condition.UNVERIFIED: "run `forwarder hooks verify --org {org}`",
     Condition.INACTIVE: "if the hook was not deactivated on purpose, run `forwarder hooks sync --org {org}`",
     Condition.MISSING: "run `forwarder hooks sync --org {org}`, which creates it",
@@ -136,7 +144,7 @@ class HookWatch:
         found = [hook for hook in hooks if hook.name == self._settings.name]
         if known is not None:
             return found[0] if len(found) == 1 else known
-        found = found or [hook for hook in hooks if hook.uri == self._settings.uri]
+        found = found or [hook for hook in hooks if same_url(hook.uri, self._settings.uri)]
         return found[0] if len(found) == 1 else None
 
     async def _known(self) -> Hook | None:
@@ -151,11 +159,13 @@ class HookWatch:
             return None
 
     def _should_reverify(self, hook: Hook) -> bool:
-        """Whether to verify `hook` again now. A deactivated hook is left as it is, because an admin deactivated it."""
+        """Whether to verify `hook` again now. A deactivated hook is left as it is, because an admin deactivated it. A
+        hook with another address is left as it is, because a verification would not bring its events here."""
         if hook.verified:
             self._reverifications = 0
             return False
-        return self._settings.auto_verify and hook.active and self._clock.monotonic() >= self._reverify_at
+        ours = hook.active and same_url(hook.uri, self._settings.uri)
+        return self._settings.auto_verify and ours and self._clock.monotonic() >= self._reverify_at
 
     async def _reverify(self, hook: Hook) -> Hook:
         """Verify `hook` again, log the result, and return the hook. The wait before the next attempt grows with each
@@ -189,7 +199,7 @@ class HookWatch:
             )
 
     def _checked(self, hook: Hook | None) -> None:
-        condition = _condition(hook)
+        condition = _condition(hook, self._settings.uri)
         before = self.state
         changed = condition is not before.condition
         since = self._clock.now() if changed else before.since
@@ -205,9 +215,11 @@ class HookWatch:
                 _logger.info(MESSAGES[condition], action=f"hook_{condition}", **fields)
 
 
-def _condition(hook: Hook | None) -> Condition:
+def _condition(hook: Hook | None, uri: str) -> Condition:
     if hook is None:
         return Condition.MISSING
     if not hook.active:
         return Condition.INACTIVE
+    if not same_url(hook.uri, uri):
+        return Condition.REDIRECTED
     return Condition.LIVE if hook.verified else Condition.UNVERIFIED

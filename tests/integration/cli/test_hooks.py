@@ -190,6 +190,20 @@ async def test_verify_that_fails_tells_why_and_ends_with_1(there: Scene) -> None
     assert (code, "ACTIVE and VERIFIED" in output) == (0, True)
 
 
+async def test_a_hook_with_another_address_than_ours_is_not_verified_and_ends_with_1(there: Scene) -> None:
+    await there.run("sync")
+    elsewhere = {"uri": "https://elsewhere.example.com/okta/events"}
+    there.receiver.calls.clear()
+    for command in ("verify", "show"):
+        code, output = await there.run(command, hook=elsewhere)
+        assert code == 1
+        assert f"is {there.receiver.url}, and not {elsewhere['uri']} (`hook.uri`)" in output
+        assert "`forwarder hooks sync` changes the URL" in output
+    assert there.receiver.calls == []
+    code, output = await there.run("verify", "--id", there.hook.id, hook=elsewhere)
+    assert (code, "ACTIVE and VERIFIED" in output) == (0, True)
+
+
 @pytest.mark.long
 async def test_deactivate_is_undone_by_sync(there: Scene) -> None:
     await there.run("sync")

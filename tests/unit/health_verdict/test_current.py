@@ -57,6 +57,15 @@ def test_a_hook_that_okta_does_not_use_is_named_with_the_command_that_mends_it(c
     assert (problem.level, condition in problem.text, command in problem.hint) == (Level.WARNING, True, True)
 
 
+def test_a_hook_with_another_address_is_a_problem() -> None:
+    (problem,) = verdict(org={"hook": {"condition": "redirected", "error": None}})
+    assert (problem.level, problem.runbook) == (Level.WARNING, "ForwarderHookDown")
+    assert problem.text == (
+        "the hook of acme has another address than `hook.uri`, so its events do not come to this forwarder"
+    )
+    assert "forwarder hooks sync --org acme" in problem.hint
+
+
 @pytest.mark.parametrize(("behind", "level"), [(600.0, Level.WARNING), (1000.0, Level.CRITICAL)])
 def test_a_hook_that_okta_does_not_use_is_critical_once_the_system_log_is_behind_too(
     behind: float, level: Level

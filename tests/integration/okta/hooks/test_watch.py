@@ -112,7 +112,26 @@ async def test_a_renamed_hook_is_still_ours(there: Scene) -> None:
     await watch.check()
     await rename(there)
     await watch.check()
-    assert (watch.hook_id(), watch.state.condition) == (there.hook.id, Condition.UNVERIFIED)
+    assert (watch.hook_id(), watch.state.condition) == (there.hook.id, Condition.REDIRECTED)
+
+
+async def test_a_hook_that_was_given_another_address_is_not_live(there: Scene, told: list[dict[str, Any]]) -> None:
+    watch = there.watch()
+    await watch.check()
+    watch = there.watch(uri="https://elsewhere.example.com/okta/events", auto_verify=True)
+    for verified in (True, False):
+        there.hook.verified = verified
+        await watch.check()
+        assert (watch.hook_id(), watch.state.condition, there.gauge) == (there.hook.id, Condition.REDIRECTED, 0)
+    assert there.api.changes == []
+    (line,) = [line for line in told if line["action"] == "hook_redirected"]
+    assert "forwarder hooks sync --org acme" in line["hint"]
+
+
+async def test_another_spelling_of_the_address_is_the_same_address(there: Scene) -> None:
+    watch = there.watch(uri=there.receiver.url.replace("http://", "HTTP://"))
+    await watch.check()
+    assert watch.state.condition is Condition.LIVE
 
 
 async def test_a_new_hook_with_our_name_replaces_one_that_was_renamed(there: Scene) -> None:
