@@ -9,6 +9,7 @@ from forwarder.connection_errors import refusal_hint
 from forwarder.core.errors import SetupError
 from forwarder.core.ports import Clock
 from forwarder.setup.elasticsearch.responses import T, read
+from forwarder.sinks.elasticsearch.bulk import LICENSE, LICENSE_HINT
 
 _READY_WITHIN, _PAUSE = 30.0, 1.0
 """Seconds: how long a request is repeated while the cluster answers 503, and the wait between two attempts."""
@@ -110,6 +111,8 @@ def _body(reply: ClusterResponse, kind: type[T], what: str) -> T:
             "Elasticsearch does not accept the credentials of this sink; correct its `api_key` or `basic_auth`"
             f" (401: {words})"
         )
+    if LICENSE in words:
+        raise SetupError(f"{LICENSE_HINT} ({reply.status}: {words})")
     if reply.status == 403:
         found = _GRANTED_BY.search(words)
         right = f"the {found[1]} privilege `{found[2]}`" if found else "a privilege"

@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 from forwarder.core.errors import SinkError
 from forwarder.setup.elasticsearch.cluster import reason
-from forwarder.sinks.elasticsearch.bulk import WRONG_CREDENTIALS
+from forwarder.sinks.elasticsearch.bulk import LICENSE, LICENSE_HINT, WRONG_CREDENTIALS
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 
@@ -27,7 +27,7 @@ async def find_documents(
         raise SinkError(f"there is no data stream {stream} yet; Elasticsearch creates it with the first event")
     if reply.status in {401, 403}:
         right = f"these credentials may not read {stream}; give the key the index privilege `read`"
-        text = WRONG_CREDENTIALS if reply.status == 401 else right
+        text = WRONG_CREDENTIALS if reply.status == 401 else LICENSE_HINT if LICENSE in reason(reply) else right
         raise SinkError(f"{text} ({reply.status}: {reason(reply)[:200]})")
     try:
         hits = reply.body["hits"]["hits"]

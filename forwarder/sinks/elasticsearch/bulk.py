@@ -71,6 +71,10 @@ _HINTS = {
     "resource_not_found_exception": "an index or alias has the name of the data stream;"
     f" remove or rename it, then {SETUP}",
 }
+LICENSE = "current license is non-compliant"
+"""The beginning of the text with which Elasticsearch refuses every request after its license has expired. The type and
+the status of the error are those of missing privileges."""
+LICENSE_HINT = "the license of Elasticsearch does not allow this, or has expired; renew it (GET _license shows it)"
 WRONG_CREDENTIALS = "the credentials are not accepted; set `api_key` to a valid key, or correct `basic_auth`"
 _CREDENTIALS = {
     401: WRONG_CREDENTIALS,
@@ -215,10 +219,11 @@ class OwnStream(msgspec.Struct, frozen=True):
         and the text that the response alone would give.
 
         A verdict that would pause the sink is replaced by a rejection, so that Okta's events are still delivered. The
-        verdicts for wrong credentials and for redirects are not replaced, because wrong credentials and redirects
-        affect Okta's events too.
+        verdicts for wrong credentials, for redirects and for an expired license are not replaced, because these affect
+        Okta's events too.
         """
-        if not verdict.pause or verdict in (response_verdicts.UNAUTHORIZED, response_verdicts.REDIRECT):
+        affects_all = verdict in (response_verdicts.UNAUTHORIZED, response_verdicts.REDIRECT) or LICENSE in detail
+        if not verdict.pause or affects_all:
             return verdict, detail
         hint = _OWN_STREAM_HINT.format(what=self.what, dataset=self.dataset, setup=SETUP, reason=self.reason)
         return ResponseVerdict(reject=self.reason), f"{hint} ({detail})"
@@ -258,7 +263,7 @@ def _detail(kind: str, reason: str, status: int) -> str:
 
 def _hint(kind: str, reason: str, status: int) -> str | None:
     if kind == "security_exception":
-        return _CREDENTIALS.get(status)
+        return LICENSE_HINT if reason.startswith(LICENSE) else _CREDENTIALS.get(status)
     if kind == "cluster_block_exception":
         found = ((_FLOOD_STAGE, _FLOOD_STAGE_HINT), (_BLOCK, _BLOCK_HINT))
         return next((hint for part, hint in found if part in reason), None)

@@ -121,6 +121,16 @@ async def test_wrong_credentials_concern_events_too_so_alerts_wait_as_they_do(
 
 
 @OWN_STREAMS
+async def test_an_expired_license_concerns_events_too_so_they_wait(
+    server: FakeElasticsearch, sink: ElasticsearchSink, made: Maker, stream: str, reason: RejectReason
+) -> None:
+    server.replies.append(error(403, "security_exception", "current license is non-compliant for [security]"))
+    result = await sink.send([made(1)])
+    assert (result.retry, result.rejected, result.pause) == ([1], [], True)
+    assert "the license of Elasticsearch" in result.detail
+
+
+@OWN_STREAMS
 async def test_a_busy_stream_of_them_holds_up_no_event(
     server: FakeElasticsearch, sink: ElasticsearchSink, made: Maker, stream: str, reason: RejectReason
 ) -> None:

@@ -258,6 +258,13 @@ async def test_a_refusal_names_the_right_in_the_servers_words() -> None:
         await run(cluster)
 
 
+async def test_an_expired_license_is_not_called_a_missing_privilege() -> None:
+    cluster = FakeCluster()
+    cluster.refused[PIPELINE] = "current license is non-compliant for [security]"
+    with pytest.raises(SetupError, match=r"the license of Elasticsearch .* \(403: current license is non-compliant"):
+        await run(cluster)
+
+
 class Redirecting(AdminApi):
     """A proxy that sends every request to another address."""
 

@@ -156,6 +156,8 @@ def test_a_400_caused_by_the_cluster_pauses_and_rejects_nothing(kind: str, reaso
         (400, "illegal_argument_exception", "pipeline with id [x] does not exist", "forwarder setup elasticsearch"),
         (403, "cluster_block_exception", "blocked by: [FORBIDDEN/8/index write (api)];", "remove the block"),
         (429, "cluster_block_exception", "blocked by: [X/12/disk usage exceeded flood-stage watermark]", "free space"),
+        (403, "security_exception", "current license is non-compliant for [security]", "license of Elasticsearch"),
+        (403, "security_exception", "action [x] is unauthorized for API key id [y]", "the credentials may not write"),
     ],
 )  # fmt: skip
 def test_what_the_cluster_does_not_allow_is_named_with_what_to_do(
