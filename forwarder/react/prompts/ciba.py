@@ -110,7 +110,7 @@ class Ciba:
             return PollResult(Reply.DENIED, **ids)
         if answer.status == 429 or not answer.sent:
             return PollResult(retry_at=answer.retry_at, detail=answer.text, **ids)
-        if answer.is_retryable:
+        if answer.is_retryable or not answer.code:  # an error without a code is not from Okta; a proxy may have sent it
             return PollResult(is_lost=True, retry_at=answer.retry_at, detail=answer.text, **ids)
         return PollResult(Reply.UNKNOWN, detail=_hinted(answer), **ids)
 

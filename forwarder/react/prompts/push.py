@@ -79,7 +79,7 @@ class Push:
         """Poll once, and return the result."""
         answer = await self._api.call("GET", handle.poll)
         ids = ids_of(answer)
-        if answer.status in {404, 410}:
+        if answer.status in {404, 410} and answer.code:  # an error without a code is not from Okta
             return PollResult(Reply.UNKNOWN, detail="Okta no longer knows the push", **ids)
         if not answer.ok:
             return PollResult(is_lost=True, retry_at=answer.retry_at, detail=answer.text, **ids)

@@ -212,6 +212,17 @@ async def test_each_result_of_a_poll_has_its_answer(body: Any, word: str) -> Non
     assert org.calls[-1] == ("GET", POLL)
 
 
+@pytest.mark.parametrize("status", [404, 410])
+async def test_only_okta_itself_can_say_that_it_no_longer_knows_a_push(status: int) -> None:
+    for code, word in (("E0000007", "unknown"), ("", None)):  # the page of a proxy has no code
+        clock = ManualClock()
+        org = Org(clock, listed(factor()), Answer(201, WAITING), Answer(status, code=code, text="refused"))
+        prompts = Prompts(org, {}, clock)
+        row = replace(prompt(), handle=(await ask(prompts, prompt())).handle)
+        await clock.advance(5)
+        assert (await prompts.poll(row)).answer == word
+
+
 async def test_a_prompt_that_okta_does_not_end_in_time_is_a_timeout() -> None:
     clock = ManualClock()
     org = Org(clock, listed(factor()), Answer(201, WAITING), Answer(200, WAITING))
