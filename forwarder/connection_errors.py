@@ -3,6 +3,7 @@
 import socket
 import ssl
 from collections.abc import Iterator
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -11,6 +12,10 @@ from forwarder.interim_responses import limit_interim_responses
 
 _OTHER_NAMES = {62, 64}  # OpenSSL: the certificate is for another host name, or for another address
 _OUTDATED = {9, 10}  # OpenSSL: not valid yet, or no longer
+
+NO_COOKIES = DefaultCookiePolicy(allowed_domains=())
+"""The policy of a cookie jar that keeps no cookie. Otherwise a server could fill the memory of a process that runs for
+months, because a client sends and keeps all cookies that it gets."""
 
 CA_FILE = "set `ca_file` to the PEM file of its CA"
 INSPECTED = "if a proxy on the way inspects TLS, set SSL_CERT_FILE to the PEM file of its CA"
@@ -38,13 +43,13 @@ class _UnusableProxy(httpx.AsyncBaseTransport):
 
 def http_client(**options: Any) -> httpx.AsyncClient:
     """Return an HTTP client with the `options` of httpx. It uses the proxy that environment variables name, limits
-    interim responses, and asks for bodies without compression.
+    interim responses, keeps no cookies, and asks for bodies without compression.
 
     If the proxy is unusable (for example a SOCKS proxy, or a malformed address), each request raises
     httpx.ConnectError. httpx itself would raise one of four other errors when the client is made, and the error would
     end the process.
     """
-    options = {"headers": {"accept-encoding": "identity"}, **options}
+    options = {"headers": {"accept-encoding": "identity"}, "cookies": CookieJar(NO_COOKIES), **options}
     try:
         return limit_interim_responses(httpx.AsyncClient(**options))
     except (ImportError, ValueError, httpx.InvalidURL):

@@ -15,13 +15,14 @@ The library has its own node classes, but these are not suitable for security ev
 import asyncio
 import ssl
 from collections.abc import Mapping
+from http.cookiejar import CookieJar
 from typing import Any, NamedTuple
 
 import elastic_transport
 import httpx
 from elastic_transport.client_utils import DEFAULT
 
-from forwarder.connection_errors import CA_FILE, error_chain, no_connection, why_unreachable
+from forwarder.connection_errors import CA_FILE, NO_COOKIES, error_chain, no_connection, why_unreachable
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError
 from forwarder.interim_responses import limit_interim_responses
 from forwarder.response_bodies import read_whole
@@ -60,6 +61,7 @@ class Node(elastic_transport.BaseAsyncNode):
             verify=config.ssl_context or False,
             timeout=config.request_timeout,
             follow_redirects=False,
+            cookies=CookieJar(NO_COOKIES),
             trust_env=False,  # a variable such as HTTPS_PROXY must not change where the events go
         )
         self._client = limit_interim_responses(client)

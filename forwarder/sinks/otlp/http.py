@@ -26,7 +26,7 @@ from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.sdk._logs.export import LogRecordExporter
 
-from forwarder.connection_errors import error_chain
+from forwarder.connection_errors import NO_COOKIES, error_chain
 from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, BoundedBody
 from forwarder.core.ports import Clock
 from forwarder.core.time import retry_after
@@ -81,6 +81,7 @@ class _Session(requests.Session):
     def __init__(self, exporter: HttpExporter) -> None:
         super().__init__()
         self._exporter = exporter
+        self.cookies.set_policy(NO_COOKIES)
         self.trust_env = False  # no proxy, no .netrc, no REQUESTS_CA_BUNDLE
         self.mount("http://", exporter.adapter)
         self.mount("https://", exporter.adapter)

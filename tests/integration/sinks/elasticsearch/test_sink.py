@@ -682,3 +682,12 @@ async def test_turning_verification_off_works_and_logs_a_warning(tls_server: Fak
         outcome = await send_once(tls_server, stored(1), verify_certificate=False)
     assert outcome.delivered == [1]
     assert [(line["log_level"], line["action"]) for line in lines] == [("warning", "certificate_not_verified")]
+
+
+async def test_a_cookie_of_the_server_is_not_sent_back(server: FakeElasticsearch) -> None:
+    sink = sink_for(server)
+    for seq in (1, 2):
+        server.replies.append(Reply(503, "busy", {"set-cookie": "a=b"}))
+        await sink.send([stored(seq)])
+    await sink.close()
+    assert [request.headers.get("cookie") for request in server.requests] == [None, None]

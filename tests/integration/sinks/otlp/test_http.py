@@ -69,6 +69,15 @@ async def test_a_json_response_is_read(server: FakeOtlpHttp, body: object, refus
     assert outcome.detail == ("late" if refused else "")
 
 
+async def test_a_cookie_of_the_server_is_not_sent_back(server: FakeOtlpHttp) -> None:
+    server.always = Answer(headers={"Set-Cookie": "a=b"}, body=b"")
+    sink = OtlpSink("otlp", OtlpSinkSettings(endpoint=server.url), ManualClock())
+    for _ in range(2):
+        await sink.send(stored_events(1))
+    await sink.close()
+    assert [request.headers.get("cookie") for request in server.requests] == [None, None]
+
+
 async def test_a_response_in_gzip_is_read(server: FakeOtlpHttp) -> None:
     body = {"partialSuccess": {"rejectedLogRecords": "1", "errorMessage": "late"}}
     headers = {**JSON, "Content-Encoding": "gzip"}
