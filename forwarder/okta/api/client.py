@@ -293,9 +293,12 @@ def _token_failure(error: Any) -> _Failure:
     # The SDK puts advice for developers before and after the text of a DPoP error.
     summary = str(getattr(error, "error_summary", ""))
     summary = summary.rpartition("Server error: ")[2].partition("\n\nACTION")[0]
-    redirect_host = split_url(getattr(error, "headers", {}).get("location", "")).netloc
     code = errors.redacted(getattr(error, "error_code", ""))
     summary = errors.redacted(summary, errors.SUMMARY_LIMIT)
+    if 200 <= status < 300:  # as the status of the call, it would mean that Okta has carried out the call
+        text = f"{TOKEN_PATH} answers {status} with the error {code}: {summary}"
+        return NoResponseError(text, sent=False, hint=PROXIES)
+    redirect_host = split_url(getattr(error, "headers", {}).get("location", "")).netloc
     return ErrorResponse(status, code, summary, redirect_host, from_token_endpoint=True)
 
 

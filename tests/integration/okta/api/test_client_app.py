@@ -21,6 +21,7 @@ from jwt.algorithms import RSAAlgorithm
 from forwarder.config.types import Secret
 from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableError
 from forwarder.okta.api.client import OktaClient
+from forwarder.okta.api.errors import NoResponseError
 from forwarder.okta.settings import ApiSettings
 from tests.fakes.okta_client import HOOKS, LOGS, PATIENCE, app_client, clock_of, key_pair, passing
 from tests.fakes.okta_server import CLIENT_ID, NONCE, OktaServer, Reply, oauth_refusal, refusal
@@ -138,6 +139,17 @@ async def test_a_token_endpoint_with_an_error_is_asked_again(server: OktaServer,
     assert len(server.api_calls) == 1
 
 
+@pytest.mark.parametrize("status", [200, 201, 299])
+async def test_a_call_that_got_no_token_does_not_count_as_carried_out(
+    server: OktaServer, client: OktaClient, status: int
+) -> None:
+    server.token_answers.append(Reply(status, b'{"error":"invalid_client","error_description":"no"}'))
+    result = await client.send_once("DELETE", "/api/v1/users/00u1/sessions")
+    assert isinstance(result, NoResponseError)
+    assert (result.sent, server.api_calls) == (False, [])
+    assert f"answers {status} with the error invalid_client: no" in str(result)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(
     "answer",
@@ -147,6 +159,8 @@ async def test_a_token_endpoint_with_an_error_is_asked_again(server: OktaServer,
         Reply(200, b"[]"),
         Reply(200, b"{", content_type="application/json"),
         Reply(200, b'{"token_type":"DPoP"}'),
+        Reply(200, b'{"error":"invalid_client","error_description":"no"}'),
+        Reply(201, b'{"errorCode":"E0000011","errorSummary":"no"}'),
     ],
 )
 async def test_a_token_endpoint_that_returns_no_token_is_an_error(
