@@ -129,9 +129,8 @@ class Ciba:
         if not isinstance(request_id, str) or not _REQUEST_ID.fullmatch(request_id):
             text = "Okta's answer has no auth_req_id; it is not known whether the user was asked"
             return PromptProgress(Reply.UNKNOWN, detail=text, **ids)
-        seconds = _number(body.get("expires_in"), _expiry(action))
-        interval = _number(body.get("interval"), INTERVAL)
-        return Handle(request_id, asked, asked + round(min(seconds, 3600.0) * SECOND), min(interval, 300.0))
+        seconds = _seconds(body.get("expires_in"), _expiry(action), 3600)
+        return Handle(request_id, asked, asked + round(seconds * SECOND), _seconds(body.get("interval"), INTERVAL, 300))
 
 
 def _login(body: Any) -> str | None:
@@ -142,12 +141,13 @@ def _login(body: Any) -> str | None:
 
 def _expiry(action: Action) -> int:
     """Return how many seconds the user has to answer the prompt `action`."""
-    return min(_MOST_SECONDS, max(1, round(_number(action.settings.get("expires"), _MOST_SECONDS))))
+    return round(_seconds(action.settings.get("expires"), _MOST_SECONDS, _MOST_SECONDS))
 
 
-def _number(value: Any, default: float) -> float:
+def _seconds(value: Any, default: float, most: float) -> float:
+    """Return `value`, but at least 1 and at most `most`; `default` if `value` is not a number above 0."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and value > 0 else default
+    return float(min(max(value, 1), most)) if is_number and value > 0 else default
 
 
 def _hinted(answer: Answer) -> str:

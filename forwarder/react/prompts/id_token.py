@@ -92,8 +92,10 @@ def _key_set(body: Any) -> dict[str, Any]:
     found = {}
     for each in listed if isinstance(listed, list) else ():
         if isinstance(each, dict) and isinstance(each.get("kid"), str) and each.get("kty") == "RSA":
+            # Only the public part: an odd private exponent would hold the event loop for many seconds.
+            public = {name: each.get(name) for name in ("kty", "n", "e")}
             try:
-                found[each["kid"]] = jwt.PyJWK.from_dict(each, algorithm="RS256").key
+                found[each["kid"]] = jwt.PyJWK.from_dict(public, algorithm="RS256").key
             except (jwt.PyJWTError, ValueError, TypeError):
                 continue
     return found

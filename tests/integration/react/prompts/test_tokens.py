@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import jwt
+import msgspec
 import pytest
 import structlog
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,7 +24,7 @@ from forwarder.core.time import SECOND
 from forwarder.react.ports import Answer
 from forwarder.react.prompts.asking import Prompts
 from forwarder.react.prompts.oauth import CibaApp
-from forwarder.react.prompts.results import PromptProgress
+from forwarder.react.prompts.results import Handle, PromptProgress
 from tests.fakes.clock import NOON, ManualClock
 from tests.fakes.hook_receiver import Call
 from tests.fakes.keys import pem, rsa_key
@@ -171,6 +173,15 @@ async def test_a_key_that_the_server_has_changed_is_fetched() -> None:
         assert (await prompts.poll(row)).answer == "approved"
 
 
+@pytest.mark.parametrize("more", [{"d": "_" * 40_000}, {"d": "AQ", "p": 5}, {"d": "AQ", "oth": [{}]}])
+async def test_only_the_public_part_of_a_published_key_is_read(more: dict[str, Any]) -> None:
+    async with asked() as (server, prompts, row, _):
+        server.keys = [key | more for key in server.keys]
+        before = time.process_time()
+        assert (await prompts.poll(row)).answer == "approved"
+        assert time.process_time() - before < 0.5
+
+
 async def test_nothing_is_polled_while_an_approval_could_not_be_checked() -> None:
     async with asked() as (server, prompts, row, clock):
         for reply in (Reply(503), Reply(200, body=b"{}"), Reply(200, body=b'{"keys":[{"kid":"k1","kty":"RSA"}]}')):
@@ -212,6 +223,17 @@ async def test_each_answer_to_the_call_that_asks_has_its_meaning(
         assert progress.detail
         if answer is None and not failed:
             assert progress.due == clock.now() + 7 * SECOND
+
+
+@pytest.mark.parametrize("odd", ["1e300", "1" + "0" * 400, "-1", "0", '"300"', "null", "[300]", "true", "1e-300"])
+async def test_an_odd_time_in_the_answer_is_replaced_or_bounded(odd: str) -> None:
+    async with asked() as (server, prompts, row, clock):
+        body = f'{{"auth_req_id":"ft.1","expires_in":{odd},"interval":{odd}}}'
+        server.replies["bc/authorize"] = Reply(200, body=body.encode())
+        progress = await ask(prompts, row)
+        assert progress.due is not None
+        assert clock.now() + SECOND <= progress.due <= clock.now() + 300 * SECOND
+        assert msgspec.json.decode(progress.handle, type=Handle).expires <= clock.now() + 3600 * SECOND
 
 
 @pytest.mark.parametrize(
