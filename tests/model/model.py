@@ -52,8 +52,14 @@ class Model:
             if one.uuid in batch.expected_by_hook:
                 self.pending[key] = one
         self.log += stored
-        self.rejected += len(batch.malformed)
-        self.rejects_kept += len(batch.malformed)
+        for element in batch.malformed:
+            key = element.org, element.body.hex()
+            if batch.source is Source.LOG:
+                if key in self.known:
+                    continue
+                self.known[key] = now
+            self.rejected += 1
+            self.rejects_kept += 1
         if batch.cursor is not None:
             self.cursors |= [batch.cursor]
         return stored

@@ -4,6 +4,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from itertools import chain
 from typing import Any
 
@@ -249,7 +250,15 @@ class Transaction:
         return differing
 
     def _add_malformed(self, element: MalformedEvent, source: Source) -> None:
-        """Store the malformed event `element` as a dead letter under the name `receiver`, not of a configured sink."""
+        """Store the malformed event `element` as a dead letter under the name `receiver`, not of a configured sink.
+
+        The System Log is read again after a restart from an earlier time. So an element of the log is stored only once,
+        as an event is: a digest takes the place of the uuid.
+        """
+        if source is Source.LOG:
+            key = self.org(element.org), encode_uuid(f"malformed-{sha256(element.body).hexdigest()}")
+            if not self._add_ids([(*key, self.now // SECOND, None, None)])[0]:
+                return
         self.reserve_space(len(element.body) + len(element.detail) + prune.ROW_BYTES)
         self.rejected += 1
         self.db.execute(

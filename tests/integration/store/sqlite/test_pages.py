@@ -8,7 +8,7 @@ import pytest
 from forwarder.core.errors import StoreError, StoreFullError, StoreTimeoutError
 from forwarder.core.ports import Batch, DeadLetterSelection
 from tests.fakes.clock import NOON
-from tests.integration.store.helpers import event, logged, malformed_event, opened, page, view
+from tests.integration.store.helpers import commands, event, logged, malformed_event, opened, page, view
 
 
 async def test_a_page_with_known_and_repeated_events_stores_each_once(path: Path) -> None:
@@ -29,6 +29,25 @@ async def test_a_page_with_known_and_repeated_events_stores_each_once(path: Path
         assert await store.mark_missed("acme", NOON + 1) == 0
         held = await view(store).read(0, limit=1000, max_bytes=10**9)
         assert [one.event for one in held] == [known, twice, *new]
+
+
+async def test_a_malformed_element_of_a_page_that_is_read_again_stays_one_dead_letter(path: Path) -> None:
+    first, second = malformed_event(b'{"uuid":1}'), malformed_event(b'{"uuid":2}')
+    async with opened(path) as store:
+        await store.append(page(malformed=[first]), timeout=5)
+        await store.append(page(logged(), malformed=[first, second, second]), timeout=5)
+        found = commands(path).dead_letters(DeadLetterSelection(sink="receiver"), limit=10)
+        assert [letter.id for letter in found] == [2, 1]
+        ledger = await store.ledger()
+        assert (ledger.stored, ledger.rejected, ledger.balanced) == (1, 2, True)
+        # An operator has discarded them: another reading does not bring them back.
+        await store.discard(DeadLetterSelection(sink="receiver"))
+        await store.append(page(malformed=[first, second]), timeout=5)
+        assert (await store.ledger()).rejected == 2
+        # Each POST of the hook counts: Okta does not post an element again without a reason.
+        for _ in range(2):
+            await store.append(Batch([], [first]), timeout=5)
+        assert (await store.ledger()).rejected == 4
 
 
 @pytest.mark.long
