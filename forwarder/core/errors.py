@@ -47,7 +47,8 @@ class StoreLockedError(StoreError):
 
 
 class StoreMovedError(StoreError):
-    """The store's files were moved, removed, replaced, overwritten or truncated while they were open."""
+    """The store's files were moved, removed, replaced, overwritten, truncated or made read-only while they were
+    open."""
 
 
 class StoreFormatError(StoreError):

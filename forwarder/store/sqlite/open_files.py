@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from forwarder.core.errors import StoreLockedError, StoreMovedError
+from forwarder.safe_files import cannot_write
 from forwarder.store.settings import real_path
 
 _STORE, _WAL, _SHM = "", "-wal", "-shm"
@@ -139,7 +140,9 @@ class OpenFiles:
         self._check(real, _SHM)
         for suffix in self._states:
             if not os.access(f"{real}{suffix}", os.R_OK | os.W_OK, effective_ids=True):
-                raise self._error(_beside(real, suffix), "can no longer be read and written by this user")
+                raise StoreMovedError(
+                    f"the running forwarder can no longer use its store (store.path): {cannot_write(_beside(real, suffix))}"
+                )
 
     @property
     def may_checkpoint(self) -> bool:

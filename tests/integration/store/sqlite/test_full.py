@@ -357,6 +357,36 @@ def test_where_the_file_system_is_read_only_this_is_named(tmpfs: Path) -> None:
     assert "Read-only file system; mount the file system for writing" in str(schema.to_store_error(path, error))
 
 
+@pytest.fixture
+def read_only(tmpfs: Path) -> Iterator[Callable[[], None]]:
+    """Gives a function that makes the file system read-only, although the store is open."""
+    mounted = []
+
+    def make() -> None:
+        subprocess.run(["mount", "--bind", str(tmpfs), str(tmpfs)], check=True)
+        mounted.append(tmpfs)
+        subprocess.run(["mount", "-o", "remount,bind,ro", str(tmpfs)], check=True)
+
+    yield make
+    for place in mounted:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+async def test_a_file_system_that_becomes_read_only_is_named_and_no_other_program_is_blamed(
+    tmpfs: Path, read_only: Callable[[], None]
+) -> None:
+    async with opened(tmpfs / "store.db") as store:
+        await store.append(Batch([event()]), timeout=5)
+        read_only()
+        await until(lambda: store.not_ready_reason is not None)
+        with pytest.raises(StoreError, match="mount the file system for writing") as caught:
+            await store.append(Batch([event()]), timeout=5)
+        assert "another program" not in str(caught.value)
+        subprocess.run(["mount", "-o", "remount,bind,rw", str(tmpfs)], check=True)
+        await store.append(Batch([event()]), timeout=5)
+        assert (store.not_ready_reason, (await store.ledger()).stored) == (None, 2)
+
+
 async def test_a_store_that_fails_and_recovers_without_end_writes_few_lines(path: Path) -> None:
     with structlog.testing.capture_logs() as lines:
         async with opened(path) as store:
