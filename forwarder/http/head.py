@@ -9,13 +9,29 @@ _is_host = re.compile(
 ).fullmatch
 
 
-def has_host(headers: Headers, version: str) -> bool:
-    """Return whether the request has exactly one `Host` header, and its value is valid. If `version` is 1.0, the header
-    may be absent."""
-    hosts = [value for name, value in headers if name == b"host"]
+def refusal(headers: Headers, version: str) -> int:
+    """Return the HTTP status that refuses a request with this head; 0 if the head is acceptable. `version` is the
+    version of HTTP, such as `1.1`.
+
+    A request must have exactly one valid `Host` header; in HTTP/1.0, the header may be absent. The only transfer coding
+    is `chunked`, and HTTP/1.0 has none: where one program takes the body to be chunked and another does not, they
+    disagree about where the next request begins (RFC 9112, section 6.1).
+    """
+    if version not in {"1.0", "1.1"}:
+        return 505
+    hosts, codings = [], []
+    for name, value in headers:
+        if name == b"host":
+            hosts.append(value)
+        elif name == b"transfer-encoding":
+            codings.append(value)
+    if codings and version == "1.0":
+        return 400
+    if codings and b",".join(codings).strip().lower() != b"chunked":
+        return 501
     if not hosts:
-        return version == "1.0"
-    return len(hosts) == 1 and _is_host(hosts[0].strip()) is not None
+        return 0 if version == "1.0" else 400
+    return 0 if len(hosts) == 1 and _is_host(hosts[0].strip()) else 400
 
 
 def without_upgrade(method: bytes, url: bytes, version: str, headers: Headers) -> bytes:

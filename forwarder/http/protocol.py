@@ -22,7 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from forwarder.http.connections import ConnectionLimiter
-from forwarder.http.head import has_host, without_upgrade
+from forwarder.http.head import refusal, without_upgrade
 from forwarder.http.settings import MAX_URL
 
 _MAX_HEADERS = 256  # a header of 5 bytes takes 100 bytes of memory
@@ -185,17 +185,18 @@ class GuardedProtocol(HttpToolsProtocol):
         self._upgrades = self.parser.should_upgrade() and self.parser.get_method() != b"CONNECT"
         if self._upgrades:
             return  # `_feed` parses the head again, without the `Upgrade` header
-        limit = self._limiter.limits.max_header_bytes
+        limit, version = self._limiter.limits.max_header_bytes, self.parser.get_http_version()
         if len(self.url) > MAX_URL:
             self._error_status = 414
         elif len(self.headers) > _MAX_HEADERS or (self._received > limit and self._head_bytes() > limit):
             self._error_status = 431
-        elif not has_host(self.headers, self.parser.get_http_version()):
-            self._error_status = 400
+        elif status := refusal(self.headers, version):
+            self._error_status = status
         elif len(self.pipeline) >= _MAX_PIPELINED:
             self._error_status = 400  # not sent: earlier requests are answered, then the connection closes
         if self._error_status:
             raise ValueError  # httptools raises HttpParserError instead; `data_received` sends the status
+        self.expect_100_continue = self.expect_100_continue and version != "1.0"  # HTTP/1.0 has no interim responses
         super().on_headers_complete()
         self.headers = []  # a trailer must not be taken for a header
         self._phase = Phase.BODY

@@ -205,7 +205,6 @@ async def test_a_trailer_does_not_pass_for_a_header() -> None:
     "junk",
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # a TLS hello
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"junk\r\n\r\n",
         b"GET /okta/events HTTP/9.9\r\n\r\n",
         b"POST /okta/events HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
@@ -356,6 +355,42 @@ async def test_a_client_that_asks_before_it_sends_is_told_to_go_on_or_not() -> N
             answer = await client.answer()
             assert (answer.status, answer.headers["connection"]) == (401, "close")
             assert await client.ended() == b""
+
+
+async def test_http_1_0_knows_no_100_continue() -> None:
+    whole = post(envelope(event()), headers={"Expect": "100-continue"}).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    async with listening() as served, await served.connect() as client:
+        client.send(whole)
+        assert (await client.answer()).status == 200
+        assert await client.ended() == b""
+
+
+@pytest.mark.parametrize(
+    ("version", "coding", "status"),
+    [
+        ("1.1", "chunked", 200),
+        ("1.1", "Chunked ", 200),
+        ("1.1", "gzip, chunked", 501),
+        ("1.1", "chunked, chunked", 400),
+        ("1.0", "chunked", 400),
+        ("1.0", "gzip, chunked", 400),
+        ("2.0", "chunked", 505),
+        ("0.9", "chunked", 505),
+    ],
+)
+async def test_a_version_or_a_transfer_coding_that_is_not_spoken_is_refused(
+    version: str, coding: str, status: int
+) -> None:
+    store = MemoryStore()
+    body = json.dumps(envelope(event())).encode()
+    head = request("POST", PATH, {"Authorization": SECRET, "Transfer-Encoding": coding})
+    sent = head.replace(b"HTTP/1.1", f"HTTP/{version}".encode(), 1) + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+    async with listening(store) as served, await served.connect() as client:
+        client.send(sent)
+        assert (await client.answer()).status == status
+        if status != 200:
+            assert await client.ended() == b""
+    assert len(store.events) == (status == 200)
 
 
 # Ways to send that are odd and lawful
