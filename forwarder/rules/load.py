@@ -16,7 +16,7 @@ import msgspec
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.compiler import compiled
 from forwarder.rules.conditions.condition import Condition, Or
-from forwarder.rules.conditions.okta_filter import filter_lines, parse_filter
+from forwarder.rules.conditions.okta_filter import check_texts, filter_lines, parse_filter
 from forwarder.rules.documents import Document, yaml_documents
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset
 from forwarder.rules.files import has_suffix, is_folder, read_text, real_path, walk
@@ -176,13 +176,16 @@ class _Loading:
             report("`detection` must hold selections and a condition", line_of(found, "detection"))
             return None
         if "detection" in found and "logsource" not in found and "condition" not in section:
-            if not (queries := list(okta_filters(section))):
+            if not (queries := okta_filters(section)):
                 self._left_out += 1  # some rules in Okta's catalogue are in other languages only
                 return None
             return _okta_detection(found, queries, file, line, report)
         source = found.get("logsource")
-        if not isinstance(source, dict):
+        if not isinstance(source, dict) or not any(source.values()):
             report("`logsource` is required, as in {product: okta, service: okta}", line_of(found, "logsource"))
+            return None
+        if not all(isinstance(source.get(key), str | None) for key in _SOURCE_KEYS):
+            report("`logsource` must have strings, as in {product: okta, service: okta}", line_of(found, "logsource"))
             return None
         report_unknown_keys(source, _SOURCE_KEYS, report, "`logsource`")
         if not about_okta(source):
@@ -307,8 +310,14 @@ def _silent(found: Any) -> Any:
     return msgspec.structs.replace(found, alerts=False)
 
 
-def _filter_rule(query: str, file: Path, line: int) -> DetectionRule:
+def _parsed(query: str) -> Condition:
     condition = parse_filter(query)
+    check_texts(condition)
+    return condition
+
+
+def _filter_rule(query: str, file: Path, line: int) -> DetectionRule:
+    condition = _parsed(query)
     title = query if len(query) <= _MAX_TITLE else query[: _MAX_TITLE - 1] + "…"
     return DetectionRule(
         id=made_id(query),
@@ -327,7 +336,7 @@ def _okta_detection(
     """Return one rule made from `queries`, the System Log filters of the detection `found` in Okta's public
     catalogue."""
     described = description_of(found, report)
-    parts: list[Condition] = [parse_filter(query) for query in queries]
+    parts: list[Condition] = [_parsed(query) for query in queries]
     condition = parts[0] if len(parts) == 1 else Or(tuple(parts))
     techniques = dict.fromkeys(_TECHNIQUE.findall(str(found.get("threat"))))
     described["tags"] = described["tags"] or tuple(f"attack.{technique.lower()}" for technique in techniques)

@@ -141,14 +141,8 @@ def _merged(under: dict[Any, Any], over: dict[Any, Any]) -> dict[Any, Any]:
 def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
     """Read the System Log filters of a rule in Okta's public catalogue. The rule's queries in other languages are
     ignored."""
-    queries = list(okta_filters(found["detection"]))
+    queries = okta_filters(found["detection"])
     if not queries:
-        named = ("okta_systemlog", *_OTHER_LANGUAGES)
-        others = [query for key, query in found["detection"].items() if str(key).lower() not in named]
-        if any(isinstance(selection, dict) for selection in others):
-            raise RuleFileError("the rule's `detection` has no condition; add one, as in `condition: selection`")
-        if not _has_text(found["detection"]):
-            raise RuleFileError("the rule's `detection` has no query; add `okta_systemlog`")
         return LeftOut(SkipReason.OTHER_LANGUAGE)
     return Rule(
         name=str(found.get("title") or "without a title"),
@@ -158,16 +152,28 @@ def _okta_detection(found: dict[str, Any]) -> Rule | LeftOut:
     )
 
 
-def okta_filters(detection: dict[str, Any]) -> Iterator[str]:
-    """Yield the System Log filters of a rule in Okta's catalogue.
+def okta_filters(detection: dict[str, Any]) -> list[str]:
+    """Return the System Log filters of a rule in Okta's catalogue; an empty list if all queries of the rule are in
+    other languages.
 
     A rule has one filter, or one filter for each of Okta's engines (Identity Engine, Classic Engine). The filters are
     in the object `okta_systemlog`, or directly in the detection. The rule's queries in other languages are under the
     names of these languages, and are ignored.
+
+    Raises:
+        RuleFileError: `detection` has no query, or has selections of a Sigma rule.
     """
     by_name = {re.sub(r"[\W_]", "", str(key)).lower(): found for key, found in detection.items()}
     engines = {name: by_name[name] for name in _ENGINES if name in by_name}
-    return _filters(by_name.get("oktasystemlog", engines))
+    if queries := list(_filters(by_name.get("oktasystemlog", engines))):
+        return queries
+    named = ("okta_systemlog", *_OTHER_LANGUAGES)
+    others = [query for key, query in detection.items() if str(key).lower() not in named]
+    if any(isinstance(selection, dict) for selection in others):
+        raise RuleFileError("the rule's `detection` has no condition; add one, as in `condition: selection`")
+    if not _has_text(detection):
+        raise RuleFileError("the rule's `detection` has no query; add `okta_systemlog`")
+    return []
 
 
 def _filters(found: Any) -> Iterator[str]:

@@ -97,8 +97,8 @@ def read_tests(file: Path) -> TestFile:
     """
     text, problem = read_text(file)
     documents = list(yaml_documents(text))
-    if problem or not documents:
-        raise RuleFileError(problem or "holds no test")
+    if problem:
+        raise RuleFileError(problem)
     tests: list[RuleTest] = []
     lists: dict[str, Sequence[str]] = {}
     for document in documents:
@@ -110,6 +110,8 @@ def read_tests(file: Path) -> TestFile:
             value = value["Tests"]
         items = value if isinstance(value, list) else [value]
         tests += [_test(file, document.line, item) for item in items]
+    if not tests:
+        raise RuleFileError("holds no test")
     return TestFile(file, rules_of(file), tuple(tests), lists)
 
 

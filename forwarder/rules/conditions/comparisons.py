@@ -15,6 +15,7 @@ from itertools import takewhile
 
 import msgspec
 
+from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.condition import Condition, Not, Or, Unknown, compared
 from forwarder.rules.conditions.patterns import Pattern, exactly, expression, wildcard
 from forwarder.rules.conditions.reader import QueryToken, TokenReader
@@ -190,6 +191,10 @@ class Conditions:
             case [QueryToken("mark", "!="), *more]:
                 inside = self._comparison(field, [QueryToken("mark", "==", 0), *more])
                 return Not(inside) if inside else None
+            case [QueryToken(_, operator, line), _Group(())] if operator.lower() in self._language.operators:
+                raise RuleFileError(
+                    f"line {line} of the query: the list of values after {operator!r} is empty; write at least one value"
+                )
             case [QueryToken(_, operator), value] if operator.lower() in self._language.operators:
                 return self._any_of(field, self._language.operators[operator.lower()], _texts(value))
         return None

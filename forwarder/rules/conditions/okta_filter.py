@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.comparisons import contains, ends, same, starts
-from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, compared
+from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, compared, leaves
 from forwarder.rules.conditions.reader import QueryToken, TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.documents import Document
@@ -67,6 +67,19 @@ def parse_filter(query: str) -> Condition:
     if rest := reader.next():
         raise RuleFileError(f"Unexpected {rest.text!r}")
     return condition
+
+
+def check_texts(condition: Condition) -> None:
+    """Check that no comparison in `condition` is true for every value because its text is empty.
+
+    Raises:
+        RuleFileError: there is such a comparison.
+    """
+    for leaf in leaves(condition):
+        for part in leaf.any_of if isinstance(leaf, ValueSet) else [leaf]:
+            if isinstance(part, Comparison) and part.operator in ("co", "sw", "ew", "ge") and not part.value:
+                comparison = f'{part.attribute} {part.operator} ""'
+                raise RuleFileError(f"{comparison} is true for every value; write a text, or `{part.attribute} pr`")
 
 
 def _unquoted(text: str) -> str:

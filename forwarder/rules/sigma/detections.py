@@ -106,9 +106,11 @@ def detection_tree(
         report(text, line_of(detection, "timeframe"))
     written = detection.get("condition")
     conditions = written if isinstance(written, list) else [written]
-    texts = [condition for condition in conditions if isinstance(condition, str)]
+    texts = [condition for condition in conditions if isinstance(condition, str) and condition.strip()]
     if not texts:
         raise RuleFileError("the rule's `detection` has no condition; add one, as in `condition: selection`")
+    if len(texts) < len(conditions):
+        raise RuleFileError("each item of `condition` must be a string, as in `condition: selection`")
     line = line_of(detection, "condition")
     found = _joined([_condition(text, selections, report, line) for text in texts], Or)
     check_patterns(about_types(found))  # `rules check` looks up the types of each rule
@@ -251,6 +253,8 @@ def _values(field: str, modifiers: list[str], written: list[Any], lists: Lists) 
         raise RuleFileError(
             "a keyword must be a string, a number, a boolean or a regular expression; write one of these"
         )
+    if not field and Text(()) in values:
+        raise RuleFileError("a keyword is empty, so it matches every value; write a text")
     return values
 
 

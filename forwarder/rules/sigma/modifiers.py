@@ -138,6 +138,8 @@ _CHANGES: dict[str, Callable[[Value], Value]] = {
     "dotall": _flag("s"),
 }
 _JOINING = ("all", "neq")
+_PARTIAL = {"contains", "startswith", "endswith", "re"}
+_EMPTY = "is empty, so it matches every value"
 _FIRST = ("re", "cidr", "exists")
 MODIFIERS = (*_CHANGES, *_JOINING, "re")
 _NOT_HERE = {
@@ -175,6 +177,8 @@ def modified(written: Any, modifiers: Sequence[str], lists: Lists) -> list[Value
     Raises:
         RuleFileError: a modifier does not fit the value, or a list is missing.
     """
+    if written == "" and not _PARTIAL.isdisjoint(modifiers):
+        raise RuleFileError(f"the value {_EMPTY}; write a text")
     if "re" in modifiers:
         if not isinstance(written, str):
             raise RuleFileError("the modifier 're' needs a regular expression; write it in quotes")
@@ -208,10 +212,18 @@ def _expanded(value: Value, lists: Lists) -> list[Value]:
     placeholder are those of its list. In a regular expression, the values become parts of the expression."""
     if isinstance(value, Expression):
         ways = _combined(_split(value.source), lists)
-        return [msgspec.structs.replace(value, source=as_written(way)) for way in ways]
-    if not isinstance(value, Text):
+        blank = () in ways
+        values: list[Value] = [msgspec.structs.replace(value, source=as_written(way)) for way in ways]
+    elif isinstance(value, Text):
+        ways = _combined(value.parts, lists)
+        stars = tuple(part for part in value.parts if part is Wild.MANY)
+        blank = bool(stars) and stars in ways
+        values = [Text(way, value.cased) for way in ways]
+    else:
         return [value]
-    return [Text(way, value.cased) for way in _combined(value.parts, lists)]
+    if blank:
+        raise RuleFileError(f"a value in `rules.lists` {_EMPTY}; remove the value from its list")
+    return values
 
 
 def _combined(parts: Sequence[str | Wild | Placeholder], lists: Lists) -> list[tuple[str | Wild | Placeholder, ...]]:
