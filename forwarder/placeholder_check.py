@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from forwarder.config.leaves import leaves
+from forwarder.config.setting_values import leaves
 from forwarder.config.types import Secret
 from forwarder.config.variables import NOT_REPLACED
 from forwarder.core.urls import split_url

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 from pydantic import TypeAdapter
 
-from forwarder.config.leaves import leaves
+from forwarder.config.setting_values import leaves
 from forwarder.config.types import Duration, Size
 from forwarder.settings import Settings
 

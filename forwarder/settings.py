@@ -14,8 +14,8 @@ from pydantic_core import core_schema
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from forwarder.config.file import ENV_PREFIX, Environment, read_yaml, secrets_unread, without_secrets
-from forwarder.config.leaves import leaves
 from forwarder.config.problems import Describer, Name, causes, with_variable
+from forwarder.config.setting_values import leaves
 from forwarder.config.types import Secret, Section
 from forwarder.config.variables import variable_problems
 from forwarder.core.errors import SettingsError

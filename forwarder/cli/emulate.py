@@ -12,7 +12,7 @@ from forwarder.cli.terminal import echo
 if TYPE_CHECKING:
     from forwarder.config.hosts import Listen
     from forwarder.config.types import Secret
-    from forwarder.emulator.org import Emulator
+    from forwarder.emulator.emulator import Emulator
     from forwarder.emulator.settings import EmulatorSettings
 
 

@@ -22,7 +22,7 @@ from forwarder.core.wording import days
 if TYPE_CHECKING:
     from forwarder.cli.find_output import Documents
     from forwarder.settings import Settings
-    from forwarder.store.event_life import Search, SearchResult
+    from forwarder.store.event_search import Search, SearchResult
 
 _TIMEOUT = 5.0
 """The number of seconds to wait for a response of Elasticsearch, or of the running forwarder."""
@@ -73,7 +73,7 @@ def find(  # noqa: PLR0913, PLR0917  # one for each option
     Exit codes: 0 found; 1 not found, or the store cannot be read; 2 wrong usage or configuration.
     """
     from forwarder.cli.find_output import show, show_malformed
-    from forwarder.store.event_life import Search
+    from forwarder.store.event_search import Search
 
     _check_usage(uuid, user, event_type, around, within)
     settings, secrets_missing = _settings(config)
@@ -201,7 +201,7 @@ def _documents(settings: "Settings", events: Sequence[tuple[str, str, str]], sec
 
 async def _look(sink: Any, events: Sequence[tuple[str, str, str]]) -> dict[str, str] | str:
     from forwarder.cli.find_output import document_key
-    from forwarder.setup.elasticsearch.documents import find_documents
+    from forwarder.setup.elasticsearch.document_search import find_documents
     from forwarder.sinks.elasticsearch.bulk import document_id
 
     streams = {"alert": sink.alert_stream, "action": sink.action_stream}

@@ -14,7 +14,7 @@ from forwarder.core.printable import LONGEST_ANSWER, printable_line, shortened
 from forwarder.core.time import Micros, iso
 from forwarder.core.wording import agrees, count
 from forwarder.okta.system_log.event_details import targets_any_hook, targets_hook
-from forwarder.store.event_life import MAX_DETAILED, Life, SearchResult, SinkLife
+from forwarder.store.event_search import MAX_DETAILED, Life, SearchResult, SinkLife
 
 Documents = Mapping[str, Mapping[str, str] | str]
 """The results of the searches, by name of the sink.

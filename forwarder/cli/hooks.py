@@ -273,7 +273,7 @@ async def _apply(
     admin: HookAdmin, desired: DesiredHook, hook: Hook | None, plan: HookPlan, *, dry_run: bool, force: bool
 ) -> None:
     """Print how `hook` differs from `desired`. Then carry out `plan`, unless `dry_run` is true."""
-    from forwarder.okta.hooks.probe import probe_receiver
+    from forwarder.okta.hooks.receiver_probe import probe_receiver
 
     if plan.is_empty:
         assert hook is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from forwarder.config.leaves import leaves
+from forwarder.config.setting_values import leaves
 
 _VARIABLE = r"[$%]\{[A-Za-z_][\w.]*(:?[-+?=][^{}]*|:[^{}]+)?\}|\{\{.*\}\}|\$\([A-Z_][A-Z0-9_]*\)"
 _ANYWHERE = re.compile(_VARIABLE)

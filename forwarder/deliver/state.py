@@ -28,7 +28,7 @@ from forwarder.deliver.batching import AdaptiveBatchSize, Pending, RetryQueue, a
 from forwarder.deliver.health import Health, SinkState
 from forwarder.deliver.log_window import Window
 from forwarder.deliver.metrics import DeliveryMetrics
-from forwarder.deliver.sending import DeadLetterLimit
+from forwarder.deliver.send_batch import DeadLetterLimit
 from forwarder.sink_settings import DeliverySettings
 
 WINDOW_BATCHES = 20

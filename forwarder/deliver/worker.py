@@ -30,7 +30,7 @@ from forwarder.deliver.batching import Pending
 from forwarder.deliver.health import Health, SinkState
 from forwarder.deliver.log_window import Window
 from forwarder.deliver.metrics import DeliveryMetrics
-from forwarder.deliver.sending import send_batch
+from forwarder.deliver.send_batch import send_batch
 from forwarder.deliver.state import DeliveryState
 from forwarder.metrics import Metrics
 from forwarder.sink_settings import DeliverySettings

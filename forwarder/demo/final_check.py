@@ -10,7 +10,7 @@ from rich.console import Console
 from forwarder.app import Forwarder
 from forwarder.demo.snapshot import SINK
 from forwarder.demo.view import program
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.store.interface import open_commands
 
 _LISTED = 5

@@ -15,8 +15,8 @@ from forwarder.core.errors import SettingsError
 from forwarder.demo.final_check import verdict
 from forwarder.demo.snapshot import ORG, SINK
 from forwarder.demo.view import View
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.http.app import serve
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.hooks.admin import HookAdmin

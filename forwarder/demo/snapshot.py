@@ -9,7 +9,7 @@ import msgspec
 from forwarder.app import Forwarder
 from forwarder.core.event import Source, StoredEvent
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.okta.hooks.event_type_presets import ALL_ELIGIBLE, resolve
 
 ORG, SINK = "demo", "archive"

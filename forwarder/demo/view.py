@@ -22,7 +22,7 @@ from forwarder.core.errors import StoreError
 from forwarder.core.wording import count
 from forwarder.demo.picture import Picture
 from forwarder.demo.snapshot import SINK, Snapshot, Watcher
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.tasks import end_tasks
 
 _PICTURES = 0.25

@@ -14,8 +14,8 @@ from forwarder.settings import Settings
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges
 from forwarder.setup.elasticsearch.cluster import Cluster, ClusterResponse, MissingPrivilegeError, reason
-from forwarder.setup.elasticsearch.inspect import Deviation, find_deviations, find_wrong_types
 from forwarder.setup.elasticsearch.responses import About, ApiKeys, Identity, Privileges, excerpt, read
+from forwarder.setup.elasticsearch.search_check import Deviation, find_deviations, find_wrong_types
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 
 if TYPE_CHECKING:

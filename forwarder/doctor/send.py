@@ -20,10 +20,10 @@ from forwarder.doctor.hook import OKTA_WAITS, fix_for_status
 from forwarder.doctor.network import ProbeResponse, explain, request
 from forwarder.doctor.running_forwarder import local_address
 from forwarder.settings import Settings
-from forwarder.setup.elasticsearch.documents import find_documents
+from forwarder.setup.elasticsearch.document_search import find_documents
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings
-from forwarder.store.event_life import Search, SinkLife
+from forwarder.store.event_search import Search, SinkLife
 from forwarder.store.interface import open_commands
 from forwarder.threads import in_daemon_thread
 

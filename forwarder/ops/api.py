@@ -13,7 +13,7 @@ from litestar.types import ASGIApp
 
 from forwarder.ops.access import Access
 from forwarder.ops.ports import StatusSource
-from forwarder.ops.query import QueryError, stream_query
+from forwarder.ops.request_parameters import QueryError, stream_query
 from forwarder.ops.shared_run import SharedRun
 from forwarder.ops.streams import MAX_CLIENTS, Streams
 

@@ -25,7 +25,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.ops.access import Access
 from forwarder.ops.api import AnyRequest, Handlers, json_response
 from forwarder.ops.page_files import page_response
-from forwarder.ops.query import read_body
+from forwarder.ops.request_parameters import read_body
 
 _MOST_TOKENS = 1_000
 _LIFE: Micros = 15 * 60 * SECOND

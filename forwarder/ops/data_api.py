@@ -16,9 +16,9 @@ from forwarder.core.redaction import redact_all
 from forwarder.core.wording import count
 from forwarder.ops.api import AnyRequest, Handlers, json_response
 from forwarder.ops.event_view import as_json, forms, line
-from forwarder.ops.history import History
 from forwarder.ops.ports import Events, StoreData
-from forwarder.ops.query import QueryError, number, parameters, read_body
+from forwarder.ops.request_parameters import QueryError, number, parameters, read_body
+from forwarder.ops.status_history import History
 
 _MAX_LIMIT = 1_000
 _DEFAULT_LIMIT = 100

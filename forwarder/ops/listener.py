@@ -36,12 +36,12 @@ from forwarder.ops.access import Access, KnownHosts
 from forwarder.ops.api import Handlers, live_routes
 from forwarder.ops.approvals import Approvals, approval_routes
 from forwarder.ops.data_api import ERRORS, data_routes
-from forwarder.ops.history import History
 from forwarder.ops.page_files import page_routes
 from forwarder.ops.ports import Events, NotReadyReason, StatusSource, StoreData
-from forwarder.ops.query import QueryError
+from forwarder.ops.request_parameters import QueryError
 from forwarder.ops.settings import OpsSettings
 from forwarder.ops.shared_run import SharedRun
+from forwarder.ops.status_history import History
 from forwarder.ops.streams import Streams
 
 _logger = logs.get("ops")

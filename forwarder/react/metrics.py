@@ -13,7 +13,7 @@ from forwarder.react.action_rows.in_memory import ActionsInMemory
 from forwarder.react.guards.pauses import Pauses
 from forwarder.react.settings.actions import ANSWERS
 from forwarder.react.settings.limits import LimitsSettings
-from forwarder.react.summary import is_overdue
+from forwarder.react.status import is_overdue
 
 _DONE = {Outcome.DONE, Outcome.ACCEPTED}
 

@@ -30,7 +30,7 @@ from forwarder.react.metrics import ReactionMetrics
 from forwarder.react.operator_requests import ApproveRequest, PauseRequest, ResumeRequest, UndoRequest
 from forwarder.react.runtime_problems import ReactionFinding
 from forwarder.react.settings.section import ReactionsSettings
-from forwarder.react.summary import summary
+from forwarder.react.status import summary
 from forwarder.store.interface import Store
 from forwarder.tasks import end_tasks
 

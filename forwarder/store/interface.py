@@ -13,7 +13,7 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, OnProgress
 from forwarder.store.dead_letters import DeadLetter
-from forwarder.store.event_life import Search, SearchResult
+from forwarder.store.event_search import Search, SearchResult
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import Ledger
 from forwarder.store.redelivery import Accepts, Range, RedeliveryCheckpoint, RedeliveryPlan

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from forwarder.cli.main import main
 from forwarder.core.action import Outcome
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.events.requested_changes import changed
-from forwarder.emulator.org import Emulator
 from forwarder.settings import read
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org

@@ -16,7 +16,7 @@ from okta.models.log_event import LogEvent
 from okta.pagination import PaginationHelper, paginate_all
 
 from forwarder.core.time import to_datetime
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.settings import Faults
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_org import TOKEN, okta_org

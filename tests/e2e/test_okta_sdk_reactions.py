@@ -13,7 +13,7 @@ from okta.models.security_events_provider_request import SecurityEventsProviderR
 from okta.models.user_factor_push import UserFactorPush
 from okta.models.user_risk_request import UserRiskRequest
 
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.prompts.prompts import Phone
 from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.clock import ManualClock

@@ -15,7 +15,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.action import Action, ActionState, Waits
 from forwarder.core.printable import printable
 from forwarder.core.time import iso
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.settings import Settings
 from tests.conftest import require

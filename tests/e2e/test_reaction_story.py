@@ -14,7 +14,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.action import Action, ActionState, End, Outcome, Waits
 from forwarder.core.event import Source
 from forwarder.core.time import SECOND, Micros
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.settings import Settings, read
 from tests.e2e.streams import Stream
 from tests.fakes.keys import pem, rsa_key

@@ -9,8 +9,8 @@ import uvicorn
 
 from forwarder.clock import SystemClock
 from forwarder.core.ports import Clock
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.http.app import create_app
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
 
 TOKEN = "00planted0token"  # of an org that lives as long as a test

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from forwarder.core.ports import Clock
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.groups.groups import EmulatedGroup
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.keys import pem, public_pem, rsa_key
 from tests.fakes.okta_org import TOKEN, okta_org

@@ -19,7 +19,7 @@ from forwarder.core.outcome import RetryReason
 from forwarder.okta.api.rate_limits import RateLimits
 from forwarder.okta.api.transport import Transport
 from forwarder.ops.event_view import EventFilter
-from forwarder.setup.grafana.client import Grafana
+from forwarder.setup.grafana.grafana_api import Grafana
 from forwarder.setup.grafana.settings import GrafanaSettings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.elasticsearch.sink import ElasticsearchSink

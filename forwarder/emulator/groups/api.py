@@ -12,7 +12,7 @@ from forwarder.emulator.groups.groups import EmulatedGroup
 from forwarder.emulator.http.errors import decode, forbidden
 from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url, paged, set_effect
 from forwarder.emulator.http.search import matching
-from forwarder.emulator.iam.views import standard_role
+from forwarder.emulator.iam.standard_roles import standard_role
 
 _GROUP = "/groups/{group_id:str}"
 _MEMBER = f"{_GROUP}/users/{{user_id:str}}"

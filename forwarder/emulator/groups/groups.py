@@ -11,7 +11,7 @@ from forwarder.core.time import Micros, iso
 from forwarder.emulator.actors import Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import OktaApiError, invalid, not_found
-from forwarder.emulator.objects import Objects
+from forwarder.emulator.object_collection import Objects
 from forwarder.emulator.users.directory import EmulatedUser, UserDirectory
 
 

@@ -10,7 +10,7 @@ from forwarder.core.time import Micros, iso
 from forwarder.emulator.events.fixtures import okta_id
 from forwarder.emulator.groups.groups import EmulatedGroups
 from forwarder.emulator.http.errors import forbidden, invalid
-from forwarder.emulator.objects import Objects
+from forwarder.emulator.object_collection import Objects
 
 
 class RuleSpec(msgspec.Struct, frozen=True):

@@ -7,9 +7,9 @@ from typing import Any
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.emulator.events.fixtures import okta_id
-from forwarder.emulator.hooks.spec import HookSpec, read_spec
+from forwarder.emulator.hooks.hook_body import HookSpec, read_spec
 from forwarder.emulator.http.errors import forbidden, invalid
-from forwarder.emulator.objects import Objects
+from forwarder.emulator.object_collection import Objects
 
 _MAX_LIVE = 25
 

@@ -20,6 +20,7 @@ from forwarder.config.hosts import Listen
 from forwarder.core.ports import Clock
 from forwarder.core.time import to_micros
 from forwarder.emulator.actors import Call, Caller
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.event_ledger import EmulatorLedger
 from forwarder.emulator.events.requested_changes import changed
 from forwarder.emulator.groups.api import GROUP_ROUTES
@@ -31,11 +32,10 @@ from forwarder.emulator.http.auth import API_TOKEN
 from forwarder.emulator.http.errors import ApiError, decode, decode_section, too_many_requests, wrong_media_type
 from forwarder.emulator.http.middleware import recorded
 from forwarder.emulator.http.responses import OktaRequest, add_headers, fail, org, refuse, refuse_http, set_rate_limit
-from forwarder.emulator.iam.access import check_access
 from forwarder.emulator.iam.api import ROLE_ROUTES
 from forwarder.emulator.iam.bindings_api import BINDING_ROUTES, CLIENT_ROLE_ROUTES
+from forwarder.emulator.iam.custom_role_access import check_access
 from forwarder.emulator.oauth.api import oauth_routes, org_metadata
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.control import set_answers
 from forwarder.emulator.prompts.push import PUSH_ROUTES
 from forwarder.emulator.settings import EmulatorSettings, Faults

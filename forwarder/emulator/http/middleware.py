@@ -9,10 +9,10 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from forwarder.core.time import iso
 from forwarder.emulator.actors import Call
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.http.errors import OktaApiError, too_many_requests
 from forwarder.emulator.http.responses import org_of
 from forwarder.emulator.oauth.servers import CIBA_GRANT
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import ChangeFaults
 
 _CHANGING = {"POST", "PUT", "PATCH", "DELETE"}

@@ -15,6 +15,7 @@ from litestar.types import HTTPScope, Message, Scope
 from forwarder import logs
 from forwarder.core.time import SECOND
 from forwarder.emulator.actors import Caller
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.http.errors import (
     ApiError,
     OktaApiError,
@@ -25,7 +26,6 @@ from forwarder.emulator.http.errors import (
     server_error,
 )
 from forwarder.emulator.http.rate_limits import RateLimitHeaders
-from forwarder.emulator.org import Emulator
 
 OktaRequest = Request[Any, Any, State]
 

@@ -12,10 +12,10 @@ from litestar import delete, get, patch, post, put
 from litestar.params import FromPath
 
 from forwarder.core.time import iso
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.http.errors import OktaApiError, decode, invalid, not_found
 from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url
 from forwarder.emulator.iam.roles import CustomRole, ResourceSet
-from forwarder.emulator.org import Emulator
 
 _ROLE = "/iam/roles/{role_id:str}"
 _SETS = "/iam/resource-sets"

@@ -15,7 +15,7 @@ from forwarder.emulator.http.errors import decode, invalid, not_found
 from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url
 from forwarder.emulator.iam.api import Additions
 from forwarder.emulator.iam.roles import ResourceSet
-from forwarder.emulator.iam.views import standard_role
+from forwarder.emulator.iam.standard_roles import standard_role
 
 _SET = "/iam/resource-sets/{set_id:str}"
 _BINDING = f"{_SET}/bindings/{{role_id:str}}"

@@ -12,7 +12,7 @@ from forwarder.core.time import Micros, iso
 from forwarder.emulator.actors import Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import forbidden, invalid, not_found
-from forwarder.emulator.iam.views import Assignment
+from forwarder.emulator.iam.standard_roles import Assignment
 
 _PERMISSION = re.compile(r"okta(\.[a-zA-Z]+)+")
 

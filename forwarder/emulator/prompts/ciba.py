@@ -9,8 +9,8 @@ from typing import Any
 
 from forwarder.core.time import SECOND
 from forwarder.emulator.actors import Caller
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.http.errors import ApiError, OktaApiError, oauth_error
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Prompt
 from forwarder.emulator.prompts.push import service_error
 from forwarder.emulator.users.directory import EmulatedUser

@@ -9,7 +9,7 @@ from forwarder.core.ports import Clock
 from forwarder.emulator.actors import Actor, Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import forbidden, invalid
-from forwarder.emulator.objects import Objects
+from forwarder.emulator.object_collection import Objects
 
 _LONGEST = {"issuer": 700, "jwks_url": 1000, "well_known_url": 1000}
 

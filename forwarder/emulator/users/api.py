@@ -5,12 +5,12 @@ from typing import Any
 from litestar import Response, delete, get, post, put
 from litestar.params import FromPath
 
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.http.errors import OktaApiError, decode, invalid
 from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url, paged, set_effect
 from forwarder.emulator.http.search import matching
-from forwarder.emulator.iam.access import check_access
-from forwarder.emulator.iam.views import standard_role
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.iam.custom_role_access import check_access
+from forwarder.emulator.iam.standard_roles import standard_role
 from forwarder.emulator.users.directory import EmulatedUser
 
 _USER = "/users/{user_id:str}"

@@ -8,7 +8,7 @@ from litestar.params import FromPath
 from forwarder.emulator.http.errors import decode, not_found
 from forwarder.emulator.http.responses import OktaRequest, caller, org, org_url, paged, set_effect
 from forwarder.emulator.http.search import matching
-from forwarder.emulator.zones.spec import ZoneSpec
+from forwarder.emulator.zones.zone_body import ZoneSpec
 
 _ZONE = "/zones/{zone_id:str}"
 

@@ -19,8 +19,8 @@ from forwarder.core.time import Micros, iso
 from forwarder.emulator.actors import Caller, Report
 from forwarder.emulator.events.fixtures import entity, okta_id
 from forwarder.emulator.http.errors import forbidden, invalid
-from forwarder.emulator.objects import Objects
-from forwarder.emulator.zones.spec import Names, ZoneSpec, as_shown, problems
+from forwarder.emulator.object_collection import Objects
+from forwarder.emulator.zones.zone_body import Names, ZoneSpec, as_shown, problems
 
 _MOST_ZONES = 100
 _MOST_BLOCKED = 25_000

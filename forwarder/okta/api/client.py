@@ -18,7 +18,7 @@ from forwarder.core.backoff import Backoff
 from forwarder.core.errors import OktaError, OktaUnreachableError
 from forwarder.core.ports import Clock
 from forwarder.core.urls import split_url
-from forwarder.okta.api import errors, sdk
+from forwarder.okta.api import errors, sdk_executor
 from forwarder.okta.api.errors import ErrorResponse, NoResponseError
 from forwarder.okta.api.metrics import ApiMetrics
 from forwarder.okta.api.port import OktaTooLargeError, Response
@@ -228,7 +228,9 @@ class OktaClient:
         """Return the SDK's request executor. Create it at the first call, and again after the credentials changed."""
         async with self._executor_lock:
             if self._executor is None:
-                self._executor = await asyncio.to_thread(sdk.executor, self._origin, self._credentials, self._transport)
+                self._executor = await asyncio.to_thread(
+                    sdk_executor.executor, self._origin, self._credentials, self._transport
+                )
             return self._executor
 
     async def _refresh_credentials(self, failure: RawResponse | _Failure) -> bool:
@@ -302,7 +304,7 @@ def _token_failure(error: Any) -> _Failure:
     return ErrorResponse(status, code, summary, redirect_host, from_token_endpoint=True)
 
 
-def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk.Credentials:
+def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk_executor.Credentials:
     """Return the configured credentials in clear text. If `reread` is true, read each secret again from its file or
     environment variable.
 
@@ -315,7 +317,7 @@ def _credentials(settings: ApiSettings, *, reread: bool = False) -> sdk.Credenti
             return None
         return (secret.reread() if reread else secret).reveal()
 
-    return sdk.Credentials(
+    return sdk_executor.Credentials(
         clear(settings.token),
         settings.client_id or "",
         clear(settings.private_key) or "",

@@ -8,12 +8,12 @@ from forwarder.core.ports import Clock
 from forwarder.okta.api.port import Api
 from forwarder.okta.zones.address_ranges import parse_range
 from forwarder.okta.zones.admin import ZoneAdmin
-from forwarder.okta.zones.egress import Egress
+from forwarder.okta.zones.block_safety import ZoneGuard
 from forwarder.okta.zones.exemption import RequiredExemption
-from forwarder.okta.zones.guard import ZoneGuard
-from forwarder.okta.zones.record import ZoneRecord
+from forwarder.okta.zones.forwarder_addresses import Egress
 from forwarder.okta.zones.settings import OrgZones
 from forwarder.okta.zones.writer import ZoneWriter
+from forwarder.okta.zones.zone_record import ZoneRecord
 
 
 def protected_by(key: str, networks: Iterable[IPv4Network | IPv6Network | str]) -> list[RequiredExemption]:

@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterable, Sequence
 import msgspec
 
 from forwarder.okta.hooks.hook import PropertyDifference
-from forwarder.okta.zones.record import Made
 from forwarder.okta.zones.settings import MAX_ZONES
 from forwarder.okta.zones.zone import Contents, DesiredZone, Zone
+from forwarder.okta.zones.zone_record import Made
 
 MAX_BLOCKED = 25_000
 """Okta's limit for the entries of all IP blocklist zones of an org together."""

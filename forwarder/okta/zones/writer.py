@@ -10,10 +10,10 @@ from forwarder.core.errors import OktaError, OktaRefusedError
 from forwarder.core.ports import Clock
 from forwarder.okta.hooks.hook import PropertyDifference
 from forwarder.okta.zones.admin import ZoneAdmin
-from forwarder.okta.zones.guard import ZoneGuard
+from forwarder.okta.zones.block_safety import ZoneGuard
 from forwarder.okta.zones.plan import ZoneStep, differences_between
-from forwarder.okta.zones.record import Made, ZoneRecord
 from forwarder.okta.zones.zone import DesiredZone, Zone
+from forwarder.okta.zones.zone_record import Made, ZoneRecord
 
 
 class Applied(msgspec.Struct, frozen=True):

@@ -18,6 +18,7 @@ from forwarder.setup.elasticsearch.capabilities import check_privileges, degrada
 from forwarder.setup.elasticsearch.cluster import AdminApi, Cluster
 from forwarder.setup.elasticsearch.data_streams import DATA_STREAMS, EVENTS, OTHER_STREAMS, DataStream
 from forwarder.setup.elasticsearch.elastic_package import Package, Template, conflicts, package
+from forwarder.setup.elasticsearch.existing_stream import sync_data_stream
 from forwarder.setup.elasticsearch.responses import (
     About,
     Pipelines,
@@ -25,7 +26,6 @@ from forwarder.setup.elasticsearch.responses import (
     StoredIndexTemplates,
     Templates,
 )
-from forwarder.setup.elasticsearch.stream import sync_data_stream
 from forwarder.setup.elasticsearch.template_bodies import Body, Capabilities, Options, Retention, SetupTarget
 from forwarder.setup.reporter import Reporter
 

@@ -13,7 +13,7 @@ import msgspec
 
 import forwarder
 from forwarder.core.errors import SetupError
-from forwarder.setup.grafana.client import Grafana
+from forwarder.setup.grafana.grafana_api import Grafana
 from forwarder.setup.grafana.settings import GrafanaSettings
 from forwarder.setup.reporter import Reporter
 

@@ -7,7 +7,7 @@ the response has a result for each object. A later run replaces the objects with
 import re
 
 from forwarder.core.errors import SetupError
-from forwarder.setup.kibana.client import Kibana, WrittenObject
+from forwarder.setup.kibana.kibana_api import Kibana, WrittenObject
 from forwarder.setup.kibana.settings import KibanaSettings
 from forwarder.setup.kibana.shipped_objects import SavedObject
 from forwarder.setup.reporter import Reporter

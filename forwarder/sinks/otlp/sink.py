@@ -89,9 +89,9 @@ def exporter_factory(settings: OtlpSinkSettings, clock: Clock) -> Callable[[], E
         # gRPC reads this variable when it is loaded. Without the variable, gRPC writes its own lines to stderr, between
         # our log lines.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-        from forwarder.sinks.otlp.grpc import GrpcExporter  # noqa: PLC0415  # as above
+        from forwarder.sinks.otlp.grpc_exporter import GrpcExporter  # noqa: PLC0415  # as above
 
         return lambda: GrpcExporter(settings, clock)
-    from forwarder.sinks.otlp.http import HttpExporter  # noqa: PLC0415  # as above
+    from forwarder.sinks.otlp.http_exporter import HttpExporter  # noqa: PLC0415  # as above
 
     return lambda: HttpExporter(settings, clock)

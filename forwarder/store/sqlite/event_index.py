@@ -24,7 +24,7 @@ from forwarder.core.action_event import EVENT_TYPE as ACTION_EVENT_TYPE
 from forwarder.core.event import Event
 from forwarder.core.lenient_json import decode_leniently
 from forwarder.core.time import Micros
-from forwarder.store.sqlite import addresses
+from forwarder.store.sqlite import user_addresses
 
 BLOCK = 1024
 """The events in a block. To find one event of 1,000,000, a search reads 12 MB of hashes and one block, in 25 ms."""
@@ -198,7 +198,7 @@ class Indexer:
     def __init__(self) -> None:
         # The `seq` of the last event that needs no more reading; None before the first step.
         self._last_seq: int | None = None
-        self._addresses: dict[addresses.Key, Micros] = {}  # addresses to write
+        self._addresses: dict[user_addresses.Key, Micros] = {}  # addresses to write
         self._rows: list[tuple[int, Micros, Micros, bytes]] = []  # rows to write, of complete blocks
         self._block = _Block()  # the block that is not complete yet
 
@@ -232,7 +232,7 @@ class Indexer:
             self._last_seq = stored if oldest is None else max(indexed, oldest - 1)
             self._block = _Block()
         count = self._read(db, self._last_seq)
-        addresses.record(db, self._addresses)
+        user_addresses.record(db, self._addresses)
         db.executemany("INSERT OR REPLACE INTO event_index VALUES (?, ?, ?, ?)", self._rows)
         self._addresses, self._rows = {}, []
         return count == _ROWS

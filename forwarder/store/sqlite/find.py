@@ -14,7 +14,7 @@ from forwarder.core.event import BACKFILL, Source
 from forwarder.core.event_types import EventTypes
 from forwarder.core.time import SECOND
 from forwarder.store.dead_letters import RECEIVER
-from forwarder.store.event_life import (
+from forwarder.store.event_search import (
     MAX_DETAILED,
     Life,
     Malformed,

@@ -23,7 +23,7 @@ from forwarder.core.time import Micros
 from forwarder.metrics import Metrics
 from forwarder.store.backup import Backup, BackupRequest, OnProgress, check_target
 from forwarder.store.dead_letters import DeadLetter, DiscardRequest, ReplayRequest
-from forwarder.store.event_life import Search, SearchResult
+from forwarder.store.event_search import Search, SearchResult
 from forwarder.store.gaps import Gaps
 from forwarder.store.ledger import ForgetSinkRequest, Ledger
 from forwarder.store.redelivery import Accepts, Range, RedeliveryPlan

@@ -10,7 +10,7 @@ from bisect import bisect_left
 
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.settings import StoreSettings
-from forwarder.store.sqlite import action_rows, addresses, event_index, queries, rule_hours, sightings
+from forwarder.store.sqlite import action_rows, event_index, queries, rule_hours, sightings, user_addresses
 
 ROW_BYTES = 200
 """The number of bytes that the row of an event takes in addition to its body."""
@@ -71,7 +71,7 @@ class Pruner:
         self._sightings_after = sightings.FIRST
         # When the last sweep over all sightings ended.
         self._sightings_swept: Micros = -_SWEEP_INTERVAL * SECOND
-        self._addresses = addresses.Sweep()
+        self._addresses = user_addresses.Sweep()
 
     def step(self, db: sqlite3.Connection, now: Micros) -> bool:
         """Drop some expired rows, and return whether there may be more rows to drop now."""

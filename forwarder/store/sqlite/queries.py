@@ -21,7 +21,7 @@ from forwarder.store.gaps import Gap, Gaps
 from forwarder.store.ledger import Ledger, SinkLedger
 from forwarder.store.sqlite.encoded_uuid import decode_uuid, encode_uuid
 from forwarder.store.sqlite.schema import file_bytes, wal_path
-from forwarder.store.sqlite.space import used_bytes
+from forwarder.store.sqlite.space_limit import used_bytes
 
 EVENT = "seq, name, uuid, event_type, published, received_at, via, envelope_id, body"
 _DEAD_LETTER = "SELECT id, sink, seq, state, count, reason, detail, at, org, uuid, event_type"

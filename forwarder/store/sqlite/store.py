@@ -20,7 +20,7 @@ from forwarder.store.ledger import Ledger
 from forwarder.store.redelivery import Accepts, Range, RedeliveryCheckpoint
 from forwarder.store.rule_counts import NONE, HeldBack
 from forwarder.store.settings import StoreSettings, real_path
-from forwarder.store.sqlite import action_rows, addresses, operations, queries, redelivery, schema, sightings
+from forwarder.store.sqlite import action_rows, operations, queries, redelivery, schema, sightings, user_addresses
 from forwarder.store.sqlite.backup import back_up
 from forwarder.store.sqlite.connection import Reader, WriteConnection
 from forwarder.store.sqlite.lock import FileLock
@@ -162,7 +162,7 @@ class SqliteStore:
         return await self._query_reader.run(partial(queries.claims, org=org, uuids=uuids))
 
     async def users_at(self, org: str, address: str, since: Micros) -> int:
-        return await self._query_reader.run(partial(addresses.users, org=org, address=address, since=since))
+        return await self._query_reader.run(partial(user_addresses.users, org=org, address=address, since=since))
 
     async def mark_missed(self, org: str, before: Micros) -> int:
         """See `core.ports.EventStore.mark_missed`. Each step marks up to 250 events in one commit.

@@ -13,7 +13,7 @@ from forwarder.core.outcome import RejectReason
 from forwarder.core.ports import Appended, Batch
 from forwarder.core.time import SECOND, Micros
 from forwarder.store.dead_letters import RECEIVER
-from forwarder.store.sqlite import action_rows, prune, space
+from forwarder.store.sqlite import action_rows, prune, space_limit
 from forwarder.store.sqlite.encoded_uuid import encode_uuid
 from forwarder.store.sqlite.event_index import AddedEvent
 
@@ -38,7 +38,7 @@ def _insert(table: str, columns: int) -> dict[int, str]:
 
 
 # One statement reads both the counters and the used bytes, because each statement releases the GIL.
-_BEFORE = f"SELECT stored, duplicates, rejected, alerts, actions, {space.USED} FROM counters"  # noqa: S608 - constants
+_BEFORE = f"SELECT stored, duplicates, rejected, alerts, actions, {space_limit.USED} FROM counters"  # noqa: S608 - constants
 _INSERT_IDS = _insert("known (org, uuid, since, log_copies, digest)", 5)
 _INSERT_EVENTS = _insert("events", 9)
 _INSERT_PENDING = _insert("awaited", 6)
@@ -104,8 +104,8 @@ class Transaction:
         self._orgs: dict[str, int] = {}
         self._envelope: tuple[str, bytes | str] = ("", "")  # the last id of an envelope, and its encoded form
         self._max_size = max_size
-        self._reserve = space.reserve(max_size)
-        self._room = space.room(max_size)
+        self._reserve = space_limit.reserve(max_size)
+        self._room = space_limit.room(max_size)
         self._free_bytes = self._room - used
 
     def commit(self) -> None:
@@ -301,16 +301,16 @@ class Transaction:
             StoreFullError: there is still not enough space, because sinks have not finished the other events.
             StoreTooSmallError: `size` bytes would not fit into the store even if all sinks had finished all events.
         """
-        need = space.on_disk(size)
+        need = space_limit.on_disk(size)
         if self._free_bytes < need:
             freed = prune.drop_settled(self.db, at_least=need)
             if freed < need:
                 freed += action_rows.drop_oldest(self.db, self.now, need - freed)
-            self._free_bytes = self._room - space.used_bytes(self.db)
+            self._free_bytes = self._room - space_limit.used_bytes(self.db)
             # SQLite frees only whole pages. The dropped bytes may not have freed a page yet, but they will when more
             # rows of the same page are dropped. So it is enough if `freed` is at least `size`.
             if self._free_bytes < need and freed < size:
-                raise space.full_error(need, self._max_size)
+                raise space_limit.full_error(need, self._max_size)
         self._free_bytes -= need
 
     def _envelope_key(self, envelope_id: str) -> bytes | str:

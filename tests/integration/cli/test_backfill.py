@@ -15,7 +15,7 @@ from forwarder.app import Forwarder
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.core.ports import Batch
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.metrics import Metrics
 from forwarder.settings import read
 from forwarder.store.settings import StoreSettings

@@ -15,8 +15,8 @@ from forwarder.app import Forwarder
 from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.hooks.hooks import EmulatedHook
-from forwarder.emulator.org import Emulator
 from forwarder.settings import read
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_org import TOKEN, okta_org

@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from forwarder.cli.main import main
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from tests.fakes.okta_org import TOKEN, okta_org
 
 ZONES = "/api/v1/zones"

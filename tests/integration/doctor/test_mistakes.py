@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from tests.certificates import Certificate, make_expired_certificate
 from tests.fakes.elasticsearch import FakeElasticsearch
 from tests.fakes.hook_receiver import HookReceiver

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.time import to_micros
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from tests.certificates import Certificate
 from tests.fakes.clock import ManualClock
 from tests.fakes.hook_receiver import HookReceiver

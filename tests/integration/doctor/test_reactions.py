@@ -15,7 +15,7 @@ from forwarder.cli.main import main
 from forwarder.clock import SystemClock
 from forwarder.core.time import SECOND
 from forwarder.emulator.groups.rules import RuleSpec
-from forwarder.okta.zones.record import ZoneRecord
+from forwarder.okta.zones.zone_record import ZoneRecord
 from forwarder.react.settings.signing_keys import key_set
 from tests.fakes.clock import ManualClock
 from tests.fakes.elasticsearch import FakeElasticsearch

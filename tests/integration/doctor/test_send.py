@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.doctor_event import EVENT_TYPE, TEXT, UUID_PREFIX
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from tests.fakes.elasticsearch import FakeElasticsearch, Reply
 from tests.fakes.hook_receiver import HookReceiver
 from tests.fakes.okta_org import okta_org

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from forwarder.core.ports import Clock
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from tests.fakes.okta_org import TOKEN, okta_org
 
 HOOKS = "/api/v1/eventHooks"

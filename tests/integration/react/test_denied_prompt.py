@@ -12,8 +12,8 @@ import pytest
 from forwarder.app import Forwarder
 from forwarder.core.action import Action, ActionState, Outcome, Reason
 from forwarder.core.event import Source
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.events.requested_changes import changed
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Phone
 from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.okta_org import okta_org

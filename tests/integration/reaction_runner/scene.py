@@ -16,7 +16,7 @@ from forwarder.clock import SystemClock
 from forwarder.core.action import Action
 from forwarder.core.ports import Clock
 from forwarder.core.time import SECOND, Micros
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.settings import Settings, read
 from tests.fakes.okta_org import TOKEN
 

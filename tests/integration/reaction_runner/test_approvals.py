@@ -8,7 +8,7 @@ import pytest
 
 from forwarder.app import Forwarder
 from forwarder.core.action import Action, ActionState, Outcome, Waits
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.settings import Settings
 from tests.fakes.okta_org import okta_org
 from tests.integration.reaction_runner.scene import running, settings, until

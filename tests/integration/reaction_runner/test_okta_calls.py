@@ -10,7 +10,7 @@ import pytest
 from forwarder.clock import SystemClock
 from forwarder.core.errors import OktaError
 from forwarder.core.time import SECOND, iso
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.settings import ChangeFaults, Faults
 from forwarder.emulator.system_log.log import LogEntry
 from forwarder.okta.api.client import OktaClient, RetryPolicy

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from forwarder.core.action import Action, Outcome
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 from tests.fakes.okta_org import okta_org
 from tests.integration.reaction_runner.scene import LaterClock, ended, running, settings, until

@@ -15,8 +15,8 @@ from forwarder.clock import SystemClock
 from forwarder.core.action import Action, ActionState, Outcome, Reason, Waits
 from forwarder.core.time import SECOND, Micros, iso
 from forwarder.emulator.actors import API_TOKEN_ID
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.events.requested_changes import changed
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.settings import Settings, read
 from tests.fakes.keys import pem, public_pem, rsa_key

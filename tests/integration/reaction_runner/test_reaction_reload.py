@@ -13,8 +13,8 @@ from forwarder.app import Forwarder
 from forwarder.clock import SystemClock
 from forwarder.core.action import ActionState, End, Outcome, Reason
 from forwarder.core.errors import SettingsError
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.events.requested_changes import changed
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.prompts.prompts import Phone
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.settings import Settings, read

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from forwarder.cli.main import main
 from forwarder.core.errors import SetupError
-from forwarder.setup.kibana.client import Kibana
+from forwarder.setup.kibana.kibana_api import Kibana
 from forwarder.setup.kibana.run import setup
 from forwarder.setup.kibana.settings import KibanaSettings
 from forwarder.setup.kibana.shipped_objects import SavedObject, saved_objects, shipped

@@ -10,7 +10,7 @@ import pytest
 
 from forwarder.config.types import Secret
 from forwarder.core.errors import HookUnverifiedError, OktaError, OktaRefusedError, OktaUnreachableError
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.okta.hooks.admin import HookAdmin, check_quota, find_own
 from forwarder.okta.hooks.hook import MAX_LIVE, DesiredHook, Hook, plan
 from tests.fakes.hook_receiver import HookReceiver

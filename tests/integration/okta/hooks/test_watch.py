@@ -8,8 +8,8 @@ import pytest
 import structlog.testing
 
 from forwarder.core.errors import OktaRefusedError, OktaUnreachableError
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.hooks.hooks import EmulatedHook
-from forwarder.emulator.org import Emulator
 from forwarder.metrics import Metrics
 from forwarder.okta.hooks.watch import Condition, HookWatch
 from forwarder.okta.settings import HookSettings

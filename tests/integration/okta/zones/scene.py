@@ -7,10 +7,10 @@ from typing import Any
 
 from forwarder.okta.zones.blocklist import Blocklist
 from forwarder.okta.zones.build import protected_by, zone_writer
-from forwarder.okta.zones.record import ZoneRecord
 from forwarder.okta.zones.settings import BlocklistSettings, OrgZones
 from forwarder.okta.zones.sync import ZoneLook, look
 from forwarder.okta.zones.writer import Applied, ZoneWriter
+from forwarder.okta.zones.zone_record import ZoneRecord
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_zones import ZoneOrg
 

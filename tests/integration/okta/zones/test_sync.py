@@ -12,7 +12,7 @@ from forwarder.core.errors import OktaError, OktaRefusedError, OktaUnreachableEr
 from forwarder.okta.api.client import OktaClient
 from forwarder.okta.settings import ApiSettings
 from forwarder.okta.zones.admin import ZoneAdmin
-from forwarder.okta.zones.egress import Egress
+from forwarder.okta.zones.forwarder_addresses import Egress
 from tests.fakes.okta_client import passing
 from tests.fakes.okta_org import TOKEN, okta_org
 from tests.fakes.okta_zones import refusal

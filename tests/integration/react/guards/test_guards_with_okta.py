@@ -11,7 +11,7 @@ from forwarder.clock import SystemClock
 from forwarder.config.types import Secret
 from forwarder.core.action import ActionState, ActionTarget, Approval, Reason, Waits
 from forwarder.core.time import Micros
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.users.directory import EmulatedUser
 from forwarder.okta.api.client import OktaClient, RetryPolicy
 from forwarder.okta.settings import ApiSettings

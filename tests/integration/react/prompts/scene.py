@@ -11,7 +11,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from forwarder.core.action import Action, ActionState
-from forwarder.emulator.org import Emulator
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.prompts.prompts import Phone, Prompt
 from forwarder.emulator.settings import Faults
 from forwarder.emulator.users.directory import EmulatedUser

@@ -10,8 +10,8 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import RejectReason, RetryReason
 from forwarder.sinks.otlp.exporter import Exporter
-from forwarder.sinks.otlp.grpc import GrpcExporter
-from forwarder.sinks.otlp.http import HttpExporter
+from forwarder.sinks.otlp.grpc_exporter import GrpcExporter
+from forwarder.sinks.otlp.http_exporter import HttpExporter
 from forwarder.sinks.otlp.record import record, request
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 from forwarder.sinks.otlp.sink import OtlpSink

@@ -15,7 +15,7 @@ from forwarder.core.errors import StoreFormatError
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch
 from forwarder.core.time import SECOND
-from forwarder.store.sqlite import addresses, schema
+from forwarder.store.sqlite import schema, user_addresses
 from forwarder.store.sqlite.event_index import BLOCK
 from forwarder.store.sqlite.migrations import STEPS
 from tests.child_processes import child
@@ -205,7 +205,7 @@ async def test_addresses_are_dropped_after_eight_days_and_one_in_use_stays(path:
 
 def test_addresses_are_dropped_though_the_clock_was_a_year_ahead_at_the_last_sweep(path: Path) -> None:
     with closing(schema.open_writer(path)) as db:
-        sweep = addresses.Sweep()
+        sweep = user_addresses.Sweep()
         sweep.step(db, NOON + 365 * DAY_MICROS)
         db.execute("INSERT INTO addresses VALUES (1, '192.0.2.1', '00u1', ?)", (NOON - 9 * DAY_MICROS,))
         sweep.step(db, NOON)
@@ -218,7 +218,7 @@ def test_with_very_many_addresses_rows_are_kept_for_less_long(path: Path) -> Non
         day = 8 * DAY_MICROS // 10
         rows = [(1, f"192.0.2.{number}", "00u1", NOON - number * day // 60) for number in range(600)]
         db.executemany("INSERT INTO addresses VALUES (?, ?, ?, ?)", rows)
-        sweep = addresses.Sweep(most_rows=300)
+        sweep = user_addresses.Sweep(most_rows=300)
         for hour in range(20):
             while sweep.step(db, NOON + hour * 3600 * SECOND):
                 pass

@@ -9,7 +9,7 @@ import pytest
 from forwarder.core.event import BACKFILL, Event, Source
 from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.event_life import Search, SearchResult, SinkLife
+from forwarder.store.event_search import Search, SearchResult, SinkLife
 from forwarder.store.sqlite.event_index import BLOCK, Indexer
 from forwarder.store.sqlite.store import SqliteStore
 from tests.fakes.clock import NOON, ManualClock

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from forwarder.store.event_life import Search, SearchResult
+from forwarder.store.event_search import Search, SearchResult
 from forwarder.store.sqlite import schema
 from forwarder.store.sqlite.event_index import Indexer
 from tests.integration.store.helpers import commands

@@ -17,7 +17,7 @@ from forwarder.core.errors import StoreError
 from forwarder.core.event import Event, Source
 from forwarder.core.ports import Batch, DeadLetterSelection, Settlement
 from forwarder.core.time import SECOND, Micros
-from forwarder.store.event_life import Search
+from forwarder.store.event_search import Search
 from forwarder.store.redelivery import (
     Range,
     RedeliverRequest,

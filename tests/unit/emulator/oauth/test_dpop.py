@@ -7,8 +7,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.oauth.dpop import KeyFormatError, read_key
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings
 from tests.fakes.clock import ManualClock
 

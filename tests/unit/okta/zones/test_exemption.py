@@ -4,11 +4,11 @@ import asyncio
 from typing import Any
 
 from forwarder.okta.zones.address_ranges import parse_range
-from forwarder.okta.zones.egress import Egress
+from forwarder.okta.zones.block_safety import ZoneGuard
 from forwarder.okta.zones.exemption import RequiredExemption, exemption_problems
-from forwarder.okta.zones.guard import ZoneGuard
-from forwarder.okta.zones.record import Made
+from forwarder.okta.zones.forwarder_addresses import Egress
 from forwarder.okta.zones.zone import Zone
+from forwarder.okta.zones.zone_record import Made
 from tests.fakes.clock import ManualClock
 from tests.fakes.okta_client import passing
 from tests.fakes.okta_zones import ZoneOrg

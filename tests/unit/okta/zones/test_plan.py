@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from forwarder.okta.zones.plan import ZonePlan, ZoneStep, plan
-from forwarder.okta.zones.record import Made
 from forwarder.okta.zones.settings import ZoneSettings
 from forwarder.okta.zones.zone import Zone, desired_zone
+from forwarder.okta.zones.zone_record import Made
 
 EMBARGO = ZoneSettings(countries=("IR", "KP"))
 HOSTS = ZoneSettings(ips=("203.0.113.7",))

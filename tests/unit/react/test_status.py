@@ -8,7 +8,7 @@ from forwarder.core.action import Action, ActionState, ActionTarget, Approval, O
 from forwarder.core.time import SECOND
 from forwarder.react.action_rows.in_memory import DAY, ActionsInMemory
 from forwarder.react.guards.pauses import Pauses
-from forwarder.react.summary import summary
+from forwarder.react.status import summary
 from tests.fakes.actions import HOUR, action
 from tests.fakes.clock import NOON
 

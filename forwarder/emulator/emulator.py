@@ -20,11 +20,11 @@ from forwarder.emulator.events.requested_changes import Change
 from forwarder.emulator.groups.groups import EmulatedGroups
 from forwarder.emulator.groups.rules import GroupRules
 from forwarder.emulator.hooks.deliverer import Deliverer
+from forwarder.emulator.hooks.hook_body import build_spec
 from forwarder.emulator.hooks.hooks import EmulatedHook, Hooks
 from forwarder.emulator.hooks.preview import Previewed, generated_event, logged_event
 from forwarder.emulator.hooks.queue import HookQueue
 from forwarder.emulator.hooks.quota import Quota
-from forwarder.emulator.hooks.spec import build_spec
 from forwarder.emulator.http.auth import Authenticator
 from forwarder.emulator.http.errors import invalid
 from forwarder.emulator.iam.roles import AdminRoles

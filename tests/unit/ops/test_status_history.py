@@ -1,6 +1,6 @@
 from typing import Any
 
-from forwarder.ops.history import INTERVAL, SAMPLES, History
+from forwarder.ops.status_history import INTERVAL, SAMPLES, History
 from tests.fakes.clock import ManualClock
 from tests.unit.ops.test_listener import FakeStatus
 

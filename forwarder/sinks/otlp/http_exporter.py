@@ -31,8 +31,8 @@ from forwarder.core.bounded_body import BodyEncodingError, BodyTooLargeError, Bo
 from forwarder.core.ports import Clock
 from forwarder.core.time import retry_after
 from forwarder.sinks import response_verdicts
-from forwarder.sinks.otlp import advice
-from forwarder.sinks.otlp.connection import AbortableAdapter
+from forwarder.sinks.otlp import error_hints
+from forwarder.sinks.otlp.abortable_adapter import AbortableAdapter
 from forwarder.sinks.otlp.exporter import NO_RESPONSE, RESPONSE_LIMIT, Exporter, ExportResult, decoded_response
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
@@ -127,7 +127,7 @@ class _Session(requests.Session):
             verdict = response_verdicts.TIMEOUT if timed_out else response_verdicts.error_verdict(error)
             if verdict == response_verdicts.UNKNOWN or isinstance(error, requests.ConnectTimeout):
                 verdict = response_verdicts.CONNECTION
-            detail = advice.no_response(exporter.settings, causes)
+            detail = error_hints.no_response(exporter.settings, causes)
             exporter.result = ExportResult(verdict, detail)
             raise _NotAcceptedError from error
         exporter.result = result = self._read(response, content)
@@ -146,24 +146,26 @@ class _Session(requests.Session):
         detail = _detail(response, content)
         verdict = response_verdicts.request_verdict(status, self._exporter.records)
         wait = retry_after(response.headers, self._exporter.clock.now())
-        if not settings.uses_tls and advice.is_plain_http_to_tls(status, received):
+        if not settings.uses_tls and error_hints.is_plain_http_to_tls(status, received):
             hint = "this port expects TLS; write `https://` in `endpoint`"
-            return ExportResult(response_verdicts.REFUSED, f"{advice.posted(settings.url)}: {hint} ({detail})")
+            return ExportResult(response_verdicts.REFUSED, f"{error_hints.posted(settings.url)}: {hint} ({detail})")
         if verdict.pause:
-            hint = advice.http_status(settings, status)
-            return ExportResult(verdict, f"{advice.posted(settings.url)}: {detail}; {hint}", wait)
+            hint = error_hints.http_status(settings, status)
+            return ExportResult(verdict, f"{error_hints.posted(settings.url)}: {detail}; {hint}", wait)
         if verdict != response_verdicts.DELIVERED:
             return ExportResult(verdict, detail, wait)
         if _may_be_incomplete(response, received):
-            text = f"{advice.posted(settings.url)}: {detail}, but the response is perhaps not complete: {_INCOMPLETE}"
+            text = (
+                f"{error_hints.posted(settings.url)}: {detail}, but the response is perhaps not complete: {_INCOMPLETE}"
+            )
             return ExportResult(response_verdicts.CONNECTION, text)
         message = _decode(response, content)
         if message is None:
             # If such a response counted as delivered, a web server that answers 200 to every request would lose all
             # events.
-            hint = advice.http_status(settings, status)
+            hint = error_hints.http_status(settings, status)
             detail = detail if received else f"{detail} without a body, of the type {_media_type(response)}"
-            text = f"{advice.posted(settings.url)}: this is not the response of an OTLP server: {detail[:500]}; {hint}"
+            text = f"{error_hints.posted(settings.url)}: this is not the response of an OTLP server: {detail[:500]}; {hint}"
             return ExportResult(response_verdicts.REFUSED, text)
         partial = message.partial_success
         return ExportResult(verdict, partial.error_message, refused=max(partial.rejected_log_records, 0))

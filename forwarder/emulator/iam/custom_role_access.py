@@ -4,8 +4,8 @@ resources in a resource set."""
 import re
 from collections.abc import Iterator
 
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.http.errors import OktaApiError, forbidden
-from forwarder.emulator.org import Emulator
 
 _USER, _GROUP = r"/api/v1/users/([^/]+)", r"/api/v1/groups/([^/]+)"
 

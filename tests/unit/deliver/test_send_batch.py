@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from forwarder.core.event import StoredEvent
 from forwarder.core.outcome import BatchResult, Rejection, RejectReason, RetryReason
 from forwarder.deliver.batching import Pending
-from forwarder.deliver.sending import DeadLetterLimit, checked, send_batch
+from forwarder.deliver.send_batch import DeadLetterLimit, checked, send_batch
 from tests.unit.deliver.helpers import events
 
 

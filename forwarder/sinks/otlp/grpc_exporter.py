@@ -18,7 +18,7 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 
 from forwarder.safe_files import read_small
 from forwarder.sinks import response_verdicts
-from forwarder.sinks.otlp import advice
+from forwarder.sinks.otlp import error_hints
 from forwarder.sinks.otlp.exporter import NO_RESPONSE, RESPONSE_LIMIT, Exporter, ExportResult, decoded_response
 from forwarder.sinks.otlp.settings import OtlpSinkSettings
 
@@ -89,7 +89,7 @@ class GrpcExporter(Exporter):
             return ExportResult(response_verdicts.UNKNOWN, detail)
         verdict = response_verdicts.grpc_verdict(code, self.records, text)
         detail = f"{code}: {text}" if text else code
-        detail = advice.grpc_status(self.settings, detail)
+        detail = error_hints.grpc_status(self.settings, detail)
         return ExportResult(verdict, detail, _wait(call))
 
 

@@ -8,7 +8,7 @@ import pytest
 from forwarder.config.types import Secret
 from forwarder.core.errors import SetupError
 from forwarder.okta.hooks.hook import DesiredHook
-from forwarder.okta.hooks.probe import probe_receiver
+from forwarder.okta.hooks.receiver_probe import probe_receiver
 from tests.fakes.hook_receiver import HANG_UP, HookReceiver
 
 

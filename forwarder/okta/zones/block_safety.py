@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 
 from forwarder.core.errors import OktaRefusedError
 from forwarder.okta.zones.address_ranges import AddressRange
-from forwarder.okta.zones.egress import Egress
 from forwarder.okta.zones.exemption import RequiredExemption, exemption_problems
-from forwarder.okta.zones.record import Made
+from forwarder.okta.zones.forwarder_addresses import Egress
 from forwarder.okta.zones.zone import Zone
+from forwarder.okta.zones.zone_record import Made
 
 
 class ZoneGuard:

@@ -13,10 +13,10 @@ import pytest
 
 from forwarder.clock import SystemClock
 from forwarder.core.ports import Clock
+from forwarder.emulator.emulator import Emulator
 from forwarder.emulator.events.event_templates import HOOK_TYPES
 from forwarder.emulator.hooks.hooks import EmulatedHook
 from forwarder.emulator.http.errors import OktaApiError
-from forwarder.emulator.org import Emulator
 from forwarder.emulator.settings import EmulatorSettings, Faults
 from forwarder.emulator.system_log.log import LogRange
 from tests.certificates import Certificate
