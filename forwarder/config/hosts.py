@@ -25,6 +25,8 @@ def check_host(host: str) -> None:
         except ValueError:
             raise ValueError("the IP address is invalid; write one such as 192.0.2.7 or [::1]") from None
         return
+    if host.endswith(".") and not host.endswith(".."):
+        raise ValueError("the host name ends with a dot, which no certificate has; remove the dot")
     try:
         name = host.encode("ascii" if host.isascii() else "idna").decode()
     except UnicodeError:

@@ -94,7 +94,7 @@ class Window:
 
     def finish(self, result: BatchResult) -> None:
         """Record that the delivered and rejected events of `result` are finished. `result` must come from
-        `sending.checked`."""
+        `send_batch.checked`."""
         outcomes: dict[int, _Outcome] = dict.fromkeys(result.delivered, _Finished.DELIVERED)
         outcomes |= dict.fromkeys(result.delivered[: result.unattributed], result.detail)
         outcomes |= {rejection.seq: rejection for rejection in result.rejected}

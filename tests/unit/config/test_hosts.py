@@ -48,6 +48,12 @@ def test_a_host_that_cannot_exist_is_refused_everywhere(accept: Callable[[str], 
         accept(host)
 
 
+@pytest.mark.parametrize("accept", [check_host, _hook, _elasticsearch, _otlp])
+def test_a_dot_at_the_end_of_a_host_is_named(accept: Callable[[str], object]) -> None:
+    with pytest.raises(ValueError, match="ends with a dot, which no certificate has; remove the dot"):
+        accept("es.example.com.")
+
+
 @pytest.mark.parametrize(
     "url",
     [
