@@ -109,9 +109,10 @@ async def run(config: Path, events: int | None, *, rate: float, seed: int, leave
                     await stop.wait()
             finally:
                 await view.close(showing)
+            await view.print_final_numbers()
             if leave:
                 return await verdict(forwarder, emulator, view.console, config)
-            await view.say_goodbye()
+            view.print_commands()
             return 0
         finally:
             await forwarder.stop()

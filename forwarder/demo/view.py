@@ -73,8 +73,8 @@ class View:
         await end_tasks([showing])
         self._folder.plug()
 
-    async def say_goodbye(self) -> None:
-        """Print the final numbers, and commands that show the events of the demo."""
+    async def print_final_numbers(self) -> None:
+        """Print the numbers at the end of the demo, after the events that still wait for the sink were delivered."""
         seen = await self._watcher.look()
         for _ in range(_LAST_LOOKS):
             if not seen.waiting:
@@ -82,6 +82,9 @@ class View:
             await self._clock.sleep(_PICTURES)
             seen = await self._watcher.look()
         self.console.print(_line(seen), soft_wrap=True)
+
+    def print_commands(self) -> None:
+        """Print commands that show the events of the demo."""
         for command in ("stats", "gaps", "find --type user.session.start"):
             self.console.print(f"  {program()} {command} -c {shlex.quote(str(self._config))}", soft_wrap=True)
 

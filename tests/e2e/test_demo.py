@@ -49,6 +49,8 @@ def test_a_demo_of_so_many_events_accounts_for_each(tmp_path: Path) -> None:
         done = run("demo", "--events", number, "--exit", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert f"All {number:,} events are accounted for." in done.stdout
+        *_, final = LINE.finditer(re.sub(r"(?<=\d),(?=\d)", "", done.stdout))
+        assert [int(final[place]) for place in (1, 2, 5, 6, 7)] == [number, number, 0, number, 0]
     stats = run("stats", "--json", cwd=tmp_path)
     assert stats.returncode == 0, stats.stderr
     ledger = json.loads(stats.stdout)
