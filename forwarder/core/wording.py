@@ -19,6 +19,12 @@ def listed(names: Sequence[str], most: int) -> str:
     return ", ".join(names[:most]) + more
 
 
+def without_middle(text: str, most: int = 1_000) -> str:
+    """Return `text`; if it has more than `most` characters, without its middle."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} … {text[-half:]}"
+
+
 def days(seconds: float) -> str:
     """Return a duration as a text in days, as in "1 day" and "0.5 days"."""
     number = seconds / 86_400

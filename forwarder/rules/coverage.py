@@ -10,6 +10,7 @@ from operator import and_, or_
 import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES, HOOK_ELIGIBLE
+from forwarder.core.wording import without_middle
 from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or, TypeIs, named, possible
 from forwarder.rules.conditions.patterns import Pattern
 from forwarder.rules.conditions.rule import Rule
@@ -103,7 +104,7 @@ def coverage(rule: Rule, catalogue: Catalogue = EVENT_TYPES, suggestions: Sugges
         rule=rule,
         by_hooks=tuple(sorted(eligible)),
         only_system_log=tuple(sorted(known - eligible)),
-        unknown={name: suggestions.nearest(name) for name in sorted(unknown)},
+        unknown={without_middle(name): suggestions.nearest(name) for name in sorted(unknown)},
     )
 
 

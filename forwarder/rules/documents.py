@@ -120,7 +120,7 @@ def _decoded(text: str, kind: str, decode: Callable[[str], Any], line: int = 0) 
         line, problem = (line or error.lineno), f"is not JSON: {error.msg}"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        line, problem = (line + mark.line if mark else line), f"is not YAML: {_first_line(error)}"
+        line, problem = (line + mark.line if mark else line), f"is not YAML: {error.problem or _first_line(error)}"
     except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError) as error:
         problem = f"is not {kind}: {_first_line(error)}"
     else:

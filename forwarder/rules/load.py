@@ -171,6 +171,9 @@ class _Loading:
     def _read_rule(self, found: dict[str, Any], file: Path, line: int, report: Report) -> Described | None:
         """Read a rule or an exception. Return None in two cases: the rule or exception has a problem, or it is left out
         because it is about another product or in another language."""
+        if "detection" in found and "filter" in found:
+            report("a document has either `detection` or `filter`; remove one of the two", line_of(found, "filter"))
+            return None
         section = found.get("detection", found.get("filter"))
         if not isinstance(section, dict):
             report("`detection` must hold selections and a condition", line_of(found, "detection"))

@@ -27,6 +27,7 @@ EVENT_FIELDS = (
 """The fields of Okta's LogEvent, and two more: `result`, which filters may write for `outcome.result`, and `forwarder`,
 which contains the derived fields."""
 
+_MAX_NAME = 100
 _LOWER = {name.lower(): name for name in EVENT_FIELDS}
 
 
@@ -75,7 +76,7 @@ def _field_warnings(about: Described, fields: Iterable[str]) -> Iterator[RulePro
     for field in dict.fromkeys(fields):
         first = field.partition(".")[0]
         if first.lower() not in _LOWER:
-            near = difflib.get_close_matches(first.lower(), _LOWER, n=1)
+            near = difflib.get_close_matches(first.lower()[:_MAX_NAME], _LOWER, n=1)
             hint = f"; did you mean {_LOWER[near[0]]}?" if near else ""
             yield _about(about, f"Okta's events have no field {first!r}, so {field} never has a value{hint}")
 

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from forwarder.core.errors import RuleFileError
+from forwarder.core.wording import without_middle
 from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.conditions.explanation import explanation
 from forwarder.rules.correlation_tests import RuleTest, correlation_failure, times_of
@@ -49,6 +50,9 @@ class TestResult(msgspec.Struct, frozen=True):
 
     test: RuleTest
     failure: str = ""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "failure", without_middle(self.failure))
 
 
 def files_of_tests(paths: Sequence[Path]) -> Iterator[Path]:
@@ -116,16 +120,19 @@ def read_tests(file: Path) -> TestFile:
 
 
 def _lists(written: Any) -> dict[str, Sequence[str]]:
-    if not isinstance(written, dict | None) or not all(isinstance(each, list) for each in (written or {}).values()):
+    lists = {} if written is None else written
+    if not isinstance(lists, dict) or not all(
+        isinstance(each, list) and all(isinstance(value, str) for value in each) for each in lists.values()
+    ):
         raise RuleFileError("`Lists` must name lists, as in {embargo: [IR, KP]}")
-    return {str(name): [str(value) for value in values] for name, values in (written or {}).items()}
+    return {str(name): [str(value) for value in values] for name, values in lists.items()}
 
 
 def _test(file: Path, line: int, item: Any) -> RuleTest:
     line += item.line if isinstance(item, YamlMapping) else 0
     if not isinstance(item, dict) or not {"Name", "ExpectedResult"} <= set(item) or ("Log" in item) == ("Logs" in item):
         raise RuleFileError(f"line {line}: a test needs Name, ExpectedResult, and either Log or Logs")
-    if unknown := sorted(set(item) - set(_KEYS)):
+    if unknown := [key for key in item if key not in _KEYS]:
         raise RuleFileError(f"line {line}: the test has the unknown key {unknown[0]!r}; known keys: {', '.join(_KEYS)}")
     expected = str(item["ExpectedResult"]).lower()
     logs = item["Logs"] if "Logs" in item else [item["Log"]]
@@ -139,6 +146,9 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
             f"line {line}: ExpectedResult must be true or false, Log must be one event, and Logs must be a list "
             "of events"
         )
+    if not isinstance(item["Name"], str) or not isinstance(item.get("Rule"), str | None):
+        raise RuleFileError(f"line {line}: Name and Rule must be strings")
+    logs = [_plain(log, line) for log in logs]
     try:
         times_of(logs)
     except ValueError as error:
@@ -146,6 +156,21 @@ def _test(file: Path, line: int, item: Any) -> RuleTest:
     return RuleTest(
         file, line, str(item["Name"]), expected == "true", tuple(logs), "Logs" in item, str(item.get("Rule") or "")
     )
+
+
+def _plain(value: Any, line: int) -> Any:
+    """Return `value`, a part of an event in YAML, with the types that JSON has. Numbers and booleans stay strings.
+
+    Raises:
+        RuleFileError: a key is null.
+    """
+    if isinstance(value, dict):
+        if None in value:
+            raise RuleFileError(f"line {line}: an event has the key null; write each key as a string, in quotes")
+        return {str(key): _plain(inner, line) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner, line) for inner in value]
+    return str(value) if isinstance(value, str) else value
 
 
 def run_tests(paths: Sequence[Path], lists: Lists) -> tuple[list[TestResult], list[RuleProblem], list[Described]]:

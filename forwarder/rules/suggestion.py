@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Collection
 
+_MAX_NAME = 200  # to compare a name of a million characters takes seconds
 _CUTOFF = 0.5
 """The minimum similarity of two names, from 0 to 1. `timeframe` and `timespan` have 0.59."""
 
@@ -13,9 +14,8 @@ def did_you_mean(name: str, known: Collection[str], otherwise: str = "") -> str:
     If no name is similar, return `; ` followed by the text `otherwise`; if `otherwise` is also empty, return an empty
     string.
     """
-    near = difflib.get_close_matches(name, known, n=1, cutoff=_CUTOFF) or difflib.get_close_matches(
-        name.lower(), known, n=1, cutoff=_CUTOFF
-    )
+    spellings = (name, name.lower()) if len(name) <= _MAX_NAME else ()
+    near = [each for spelling in spellings for each in difflib.get_close_matches(spelling, known, 1, _CUTOFF)]
     hint = f"did you mean {near[0]!r}?" if near else otherwise
     return f"; {hint}" if hint else ""
 

@@ -68,19 +68,19 @@ def _walk(field: str) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
     """Return a function that finds the values at the path `field`, nulls included. If the path leads through an array,
     the function looks at each element."""
     first, *rest = _path(field)
-    steps = [(part, tuple(rest[place + 1 :])) for place, part in enumerate(rest)]
+    steps = list(enumerate(rest, 1))
 
     def walk(root: dict[str, Any]) -> tuple[Any, ...]:
         value = root.get(first)
-        for part, further in steps:
+        for place, part in steps:
             if isinstance(value, dict):
                 if part not in value:
                     return ()
                 value = value[part]
             elif type(value) is not list:
                 return ()
-            elif further or part.isdecimal():
-                return tuple(_flat(_found(value, (part, *further))))
+            elif place < len(rest) or part.isdecimal():
+                return tuple(_flat(_found(value, rest[place - 1 :])))
             else:  # the last key of a path through an array, as in target.displayName
                 return tuple(_flat([item[part] for item in _flat(value) if isinstance(item, dict) and part in item]))
         if type(value) is list:

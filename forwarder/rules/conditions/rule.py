@@ -9,6 +9,7 @@ import msgspec
 
 from forwarder.core.catalogue import EVENT_TYPES
 from forwarder.core.errors import RuleFileError
+from forwarder.core.wording import without_middle
 from forwarder.rules.conditions.condition import Condition
 
 _WORD = re.compile(r"[\w.]+")
@@ -30,6 +31,9 @@ class Rule(msgspec.Struct, frozen=True):
     id: str = ""
     okta: bool | None = True
 
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "name", without_middle(self.name))
+
 
 class UnreadableRule(msgspec.Struct, frozen=True):
     """A file or a rule that cannot be read. `place` is the file, with the line if it is known; `text` says what is
@@ -37,6 +41,9 @@ class UnreadableRule(msgspec.Struct, frozen=True):
 
     place: str
     text: str
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "text", without_middle(self.text))
 
 
 class SkipReason(StrEnum):

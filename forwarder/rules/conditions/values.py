@@ -5,8 +5,10 @@ backslash, the second of the two characters is literal. Before any other charact
 character.
 """
 
+import re
 from collections.abc import Iterable
 from enum import Enum
+from itertools import groupby
 from math import inf
 from typing import Any
 
@@ -15,6 +17,10 @@ import msgspec
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.condition import Unknown
 from forwarder.rules.documents import Plain
+
+_MAX_TEXT = 100_000
+_PIECE = re.compile(r"\\[*?\\]|[*?]|[^\\*?]+|\\")
+"""Matches an escaped character, a wildcard, or ordinary characters."""
 
 
 class Wild(Enum):
@@ -117,21 +123,20 @@ class FieldTest(Unknown, frozen=True, kw_only=True):
 
 
 def text_value(written: str) -> Text:
-    """Read `written` as a text in which `*` and `?` are wildcards."""
-    parts: list[str | Wild] = [""]
-    at = 0
-    while at < len(written):
-        letter = written[at]
-        if letter == "\\" and written[at + 1 : at + 2] in ("*", "?", "\\"):
-            at += 1
-            letter = written[at]
-        elif letter in "*?":
-            parts += [Wild(letter), ""]
-            at += 1
-            continue
-        parts[-1] = f"{parts[-1]}{letter}"
-        at += 1
-    return Text(tuple(part for part in parts if part != ""))
+    """Read `written` as a text in which `*` and `?` are wildcards.
+
+    Raises:
+        RuleFileError: `written` is too long.
+    """
+    if len(written) > _MAX_TEXT:
+        raise RuleFileError(f"a value has more than {_MAX_TEXT:,} characters")
+    parts: list[str | Wild] = []
+    for is_wildcard, pieces in groupby(_PIECE.findall(written), key=lambda piece: piece in ("*", "?")):
+        if is_wildcard:
+            parts += map(Wild, pieces)
+        else:
+            parts.append("".join(piece[-1] if piece[0] == "\\" else piece for piece in pieces))
+    return Text(tuple(parts))
 
 
 def plain_value(written: Any) -> Value:
@@ -164,9 +169,10 @@ def _typed(written: Plain) -> Value:
     digits = written.replace("_", "").lower()
     try:
         number = float(digits) if written.tag == "float" else _integer(digits)
+        is_finite = abs(float(number)) != inf
     except (ValueError, OverflowError):
-        number = inf
-    if abs(number) == inf:
+        is_finite = False
+    if not is_finite:
         raise RuleFileError(
             f"{written[:50]!r} is not a valid number; to compare the value as a string, put it in quotes"
         )

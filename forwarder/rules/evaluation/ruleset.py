@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from forwarder.core.wording import without_middle
 from forwarder.rules.conditions.compiler import Test, compiled
 from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or, Unknown, possible
 from forwarder.rules.conditions.event_fields import Event, Reading
@@ -42,6 +43,9 @@ class RuleProblem(msgspec.Struct, frozen=True, order=True):
     file: Path
     line: int
     text: str
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "text", without_middle(self.text))
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}: {self.text}" if self.line else f"{self.file}: {self.text}"

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from forwarder.core.wording import without_middle
 from forwarder.rules.sigma.detections import Report, line_of, report_repeated_keys
 from forwarder.rules.suggestion import did_you_mean, known_names
 
@@ -18,6 +19,7 @@ _TEXTS = ("title", "id", "name", "status", "description", "license", "level", "t
 _LISTS = ("references", "tags", "fields", "falsepositives", "scope", "related")
 _OTHERS = ("author", "date", "modified", "action", "regression_tests_path", "simulation")
 KEYS = (*_TEXTS, *_LISTS, *_OTHERS)
+_MAX_NAME = 1_000
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,99}")
 _NAMESPACE = uuid.UUID("6f1d3f4e-5d0c-4a55-9d8e-0a4c3f1b7f10")
 
@@ -51,12 +53,7 @@ def made_id(text: str) -> str:
 
 def description_of(found: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Return the descriptive keys of a document as arguments for Described, and report their problems."""
-    for key in _TEXTS:
-        if found.get(key) is not None and not isinstance(found[key], str):
-            report(f"`{key}` must be a string; put the value in quotes", line_of(found, key))
-    for key in _LISTS:
-        if found.get(key) is not None and not isinstance(found[key], list):
-            report(f"`{key}` must be a list", line_of(found, key))
+    _report_types(found, report)
     title = _text(found, "title")
     if not title:
         report("`title` is required", line_of(found, "title"))
@@ -66,14 +63,32 @@ def description_of(found: Mapping[str, Any], report: Report) -> dict[str, Any]:
             report(f"`{key}` is {value!r}; write one of {', '.join(known)}", line_of(found, key))
     if (written := _text(found, "id")) and not _ID.fullmatch(written):
         report("`id` must be a UUID, or letters and digits without spaces", line_of(found, "id"))
+        written = ""
+    name, level = without_middle(_text(found, "name")), _text(found, "level").lower()
     return {
-        "id": written or _text(found, "name") or made_id(title),
-        "name": _text(found, "name"),
-        "title": title,
-        "level": (_text(found, "level") or _DEFAULT_LEVEL).lower(),
+        "id": written or name or made_id(title),
+        "name": name,
+        "title": without_middle(title),
+        "level": level if level in LEVELS else _DEFAULT_LEVEL,
         "tags": _texts(found, "tags"),
         "references": _texts(found, "references"),
     }
+
+
+def _report_types(found: Mapping[str, Any], report: Report) -> None:
+    """Report each descriptive key whose value has the wrong type or is too long."""
+    for key in _TEXTS:
+        if found.get(key) is not None and not isinstance(found[key], str):
+            report(f"`{key}` must be a string; put the value in quotes", line_of(found, key))
+    for key in _LISTS:
+        if found.get(key) is not None and not isinstance(found[key], list):
+            report(f"`{key}` must be a list", line_of(found, key))
+    for key in ("tags", "references"):
+        if isinstance(found.get(key), list) and not all(isinstance(item, str | None) for item in found[key]):
+            report(f"each item of `{key}` must be a string", line_of(found, key))
+    for key in ("title", "name"):
+        if len(_text(found, key)) > _MAX_NAME:
+            report(f"`{key}` has more than {_MAX_NAME:,} characters; shorten it", line_of(found, key))
 
 
 def _text(found: Mapping[str, Any], key: str) -> str:

@@ -2,6 +2,7 @@
 `actor.alternateId|contains|all`."""
 
 import ipaddress
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -110,18 +111,9 @@ def _placeholders(value: Value) -> Value:
 
 
 def _split(text: str) -> list[str | Placeholder]:
-    found: list[str | Placeholder] = [""]
-    while text:
-        before, percent, rest = text.partition("%")
-        name, closing, after = rest.partition("%")
-        found[-1] = f"{found[-1]}{before}"
-        if percent and closing and name and "\\" not in name:
-            found += [Placeholder(name), ""]
-            text = after
-        else:
-            found[-1] = f"{found[-1]}{percent}"
-            text = rest
-    return [part for part in found if part != ""]
+    """Split `text` into its placeholders and the texts between them."""
+    parts = re.split(r"%([^%\\]+)%", text)  # each second part is the name of a placeholder
+    return [Placeholder(part) if place % 2 else part for place, part in enumerate(parts) if part]
 
 
 _CHANGES: dict[str, Callable[[Value], Value]] = {
