@@ -5,7 +5,7 @@ fields: Elastic's rules for Okta read `logs-okta*`, and must not treat an alert 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from forwarder.core.alert import SEVERITIES
@@ -79,11 +79,11 @@ def alert_fields(
     }
     made["message"] = rule.get("title", "")
     made["tags"] = ["forwarded", "okta-alert", *options.tags]
-    references = rule.get("references") or [None]
+    references, tags = _items(rule.get("references")), _items(rule.get("tags"))
     made["rule"] = _present(
-        id=rule.get("id"), name=rule.get("title"), reference=references[0], ruleset=rule.get("ruleset")
+        id=rule.get("id"), name=rule.get("title"), reference=next(references, None), ruleset=rule.get("ruleset")
     )
-    if threat := _threat(rule.get("tags") or ()):
+    if threat := _threat(tags):
         made["threat"] = threat
     made[ALERT_MODULE] = _present(
         matched=about.get("matched"),
@@ -101,6 +101,10 @@ def alert_fields(
         org=event.org,
     )
     return made
+
+
+def _items(value: Any) -> Iterator[Any]:
+    return iter(value if type(value) is list else ())
 
 
 def _present(**fields: Any) -> dict[str, Any]:

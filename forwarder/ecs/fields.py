@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from forwarder.ecs.value_readers import email, flag, integer, ip, json_object, location, outcome, text, texts
+from forwarder.ecs.value_readers import email, flag, integer, integer32, ip, json_object, location, outcome, text, texts
 
 
 class Field(msgspec.Struct, frozen=True):
@@ -85,7 +85,7 @@ FIELDS: tuple[Field, ...] = (
     Field("transaction.detail.rootApiTokenId", ("okta.transaction.detail.root_api_token_id",)),
     # Authentication. In Elastic's documents the interface overwrites the provider; here each has its own field.
     Field("authenticationContext.authenticationProvider", (_AUTHENTICATION + "authentication_provider",)),
-    Field("authenticationContext.authenticationStep", (_AUTHENTICATION + "authentication_step",), integer),
+    Field("authenticationContext.authenticationStep", (_AUTHENTICATION + "authentication_step",), integer32),
     Field("authenticationContext.credentialProvider", (_AUTHENTICATION + "credential_provider",)),
     Field("authenticationContext.credentialType", (_AUTHENTICATION + "credential_type",)),
     Field("authenticationContext.externalSessionId", (_AUTHENTICATION + "external_session_id",)),

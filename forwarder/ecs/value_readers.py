@@ -104,6 +104,12 @@ def integer(value: Any) -> int | None:
     return value if type(value) is int and value in INT64 else None
 
 
+def integer32(value: Any) -> int | None:
+    """A 32-bit integer, also from a string of digits. Any other value is left out."""
+    found = integer(value)
+    return found if found is not None and -(2**31) <= found < 2**31 else None
+
+
 def ip(value: Any) -> str | None:
     """A valid IP address as it is. Any other value is left out, such as the text `null`, which Okta also sends."""
     if type(value) is not str or len(value) > _LONGEST_IP or "%" in value:

@@ -21,7 +21,8 @@ _BY_READER: dict[Callable[[Any], Any], str] = {
     value_readers.outcome: "keyword",
     value_readers.ip: "ip",
     value_readers.flag: "boolean",
-    value_readers.integer: "integer",
+    value_readers.integer: "long",
+    value_readers.integer32: "integer",
     value_readers.location: "geo_point",
     value_readers.json_object: "flattened",
 }
@@ -46,7 +47,6 @@ _DERIVED = by_type(
         " okta.target.id okta.target.type okta.target.alternate_id okta.target.display_name"
         " okta.target.detailEntry.methodTypeUsed okta.target.detailEntry.methodUsedVerifiedProperties",
         "ip": "related.ip",
-        "long": "okta.security_context.as.number",  # unsigned with 32 bits; `integer` is signed, and too small
         "flattened": "okta.request.ip_chain",
     }
 ) | by_type({"flattened": "flattened", "keyword": "risk_level risk_reasons risk_behaviors"}, f"{_DEBUG}.")

@@ -106,3 +106,13 @@ def test_a_redacted_field_is_redacted_in_the_group_as_well() -> None:
     event = to_event(alert(group={"actor.alternateId": "jane@corp.example"}), trigger(), NOON)
     body = FieldRedactor(["actor.alternateId"]).redact(event).body
     assert b"jane@corp.example" not in body
+
+
+@pytest.mark.parametrize("junk", [5, True, "x", {"a": 1}, None])
+def test_references_and_tags_of_an_odd_type_raise_no_error(junk: object) -> None:
+    whole = alert_event()
+    raw = msgspec.json.decode(whole.body)
+    raw["forwarder"]["alert"]["rule"] |= {"references": junk, "tags": junk}
+    made = alert_document(msgspec.structs.replace(whole, body=msgspec.json.encode(raw)), DocumentOptions())
+    assert "threat" not in made
+    assert "reference" not in made["rule"]
