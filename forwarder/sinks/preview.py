@@ -9,7 +9,7 @@ from forwarder.core.event import OKTA_SOURCES, Event
 from forwarder.ecs.attributes import record_for_json
 from forwarder.ecs.document import DocumentOptions
 from forwarder.ecs.document_by_source import document_of
-from forwarder.ecs.raw import raw_document
+from forwarder.ecs.document_for_elastic_pipeline import raw_document
 from forwarder.sink_settings import SinkSettings
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
 from forwarder.sinks.file.settings import FileSinkSettings

@@ -41,7 +41,7 @@ from forwarder.core.time import retry_after
 from forwarder.core.wording import count
 from forwarder.ecs.document import document
 from forwarder.ecs.document_by_source import document_of
-from forwarder.ecs.raw import raw_document
+from forwarder.ecs.document_for_elastic_pipeline import raw_document
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.conversion import Conversion
 from forwarder.sinks.elasticsearch import bulk

@@ -15,7 +15,7 @@ from forwarder.core.event import Event, Source, read_event
 from forwarder.core.time import to_datetime, to_micros
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.ecs.raw import raw_document
+from forwarder.ecs.document_for_elastic_pipeline import raw_document
 from tests import shared_data
 from tests.examples import examples
 from tests.shared_data import flat

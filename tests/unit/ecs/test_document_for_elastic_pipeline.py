@@ -5,7 +5,7 @@ import json
 import pytest
 
 from forwarder.ecs.document import DocumentOptions, document
-from forwarder.ecs.raw import raw_document
+from forwarder.ecs.document_for_elastic_pipeline import raw_document
 from tests.unit.ecs.okta_events import bare, event_of
 
 CHAIN = [{"ip": "192.0.2.7", "version": "V4"}]
