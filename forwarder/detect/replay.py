@@ -33,15 +33,14 @@ _BUSIEST = 3
 _FOREVER = 1e6 * 86_400
 
 MOST_ALERTS = 10_000
-"""The maximum number of alerts in a report. Each takes about 1.5 kB of memory."""
-
+"""The maximum number of alerts in a report. Each alert takes about 1.5 kB of memory."""
 
 MOST_ACTIONS = 10_000
 """The maximum number of actions in a report."""
 
 
 class ActionReport(msgspec.Struct):
-    """What one action of `reactions` would have done for the alerts of one rule, with `mode: enforce`.
+    """What one action of `reactions` would have done about the alerts of one rule, if `mode` were `enforce`.
 
     Attributes:
         calls: how often the action would have run.

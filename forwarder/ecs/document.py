@@ -236,10 +236,8 @@ def _target(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_text(values: dict[str, Any]) -> dict[str, str]:
-    """Return `values` with each value as text.
-
-    The reason: an attribute may be a string in one event and an object in another event.
-    """
+    """Return `values` with each value as text, because an attribute may be a string in one event and an object in another
+    event."""
     return {key: value if type(value) is str else encode(value) for key, value in values.items()}
 
 

@@ -44,10 +44,10 @@ _OUTCOMES = {"success": "success", "allow": "success", "failure": "failure", "de
 
 
 class KeysLeft:
-    """A budget of keys: how many keys an object and all objects in it, counted together, may still keep.
+    """The number of keys that an object may still keep, counted together with the keys of its inner objects.
 
     Attributes:
-        number: the number of keys; negative if there were too many.
+        number: this number; negative if there were too many keys.
         fair: whether inner objects with few keys use the budget first, so that an object with too many keys takes none
             from the other objects.
     """

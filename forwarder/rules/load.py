@@ -42,7 +42,7 @@ _MAX_TITLE = 100
 
 
 class RulesError(RuleFileError):
-    """Some rules cannot be loaded. `problems` has at least one problem for each of them."""
+    """Some rules cannot be loaded. `problems` has at least one problem for each of these rules."""
 
     def __init__(self, problems: Sequence[RuleProblem]) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -104,8 +104,8 @@ class _Loading:
             self.problems.append(RuleProblem(path, 0, "holds no rule; rules are in .yml and .txt files"))
 
     def _read_file(self, file: Path, *, in_folder: bool = False) -> bool:
-        """Read `file`, unless it was read before. Return False only if this call reads the file and finds no document
-        in it."""
+        """Read `file`, unless it was read before. Return False if the file was not read before and has no document;
+        otherwise return True."""
         real = real_path(file)
         if real in self._files:
             return True

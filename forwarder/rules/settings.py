@@ -6,9 +6,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from forwarder.config.types import Count, Duration, PathStr, Section
-from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
+from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.files import has_suffix, is_folder, walk
-from forwarder.rules.load import load, read_rules
+from forwarder.rules.load import load
 
 
 def _texts(written: Any) -> Any:
@@ -61,7 +61,3 @@ class RulesSettings(Section):
             RulesError: at least one rule has a problem; the error has all problems.
         """
         return load(self.files, self.lists)
-
-    def problems(self) -> list[RuleProblem]:
-        """Return the problems that keep the rules from being loaded."""
-        return read_rules(self.files, self.lists)[1]

@@ -81,8 +81,8 @@ def _is_legacy_field(field: str) -> bool:
 def compared(field: str, pattern: Pattern | None) -> Condition:
     """Return the condition that `field` matches `pattern`.
 
-    Return Unknown in two cases: the pattern is None or matches everything; or the field contains neither the event type
-    nor the source of a document.
+    Return Unknown if `pattern` is None or matches everything. Also return Unknown if `field` contains neither the event
+    type nor the source of a document.
     """
     if pattern is None or not pattern.text.strip("*%"):
         return Unknown()
@@ -120,7 +120,7 @@ def named(condition: Condition, *, positive: bool = True) -> Iterator[Pattern]:
 
 
 def check_patterns(condition: Condition) -> int:
-    """Count the patterns of `condition` that must be compared with every event type: those that are not literal.
+    """Count the patterns of `condition` that are not literal. Each of them must be compared with every event type.
 
     Raises:
         RuleFileError: the condition has more than `_MAX_PATTERNS` of these patterns, so that the look-up of its event
@@ -137,7 +137,7 @@ def check_patterns(condition: Condition) -> int:
                 found.append(part)
         if left < 0:
             raise RuleFileError(
-                f"compares the event type with more than {_MAX_PATTERNS:,} patterns; name the types, or split the rule"
+                f"the rule compares the event type with more than {_MAX_PATTERNS:,} patterns; name the types, or split the rule"
             )
     return _MAX_PATTERNS - left
 

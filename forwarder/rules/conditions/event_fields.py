@@ -22,9 +22,8 @@ _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 
 
 class Reading(dict["FieldReader", Any]):
-    """A cache of the fields of one event; the keys are FieldReaders. The first look-up with a FieldReader reads the field
-    from the event; later look-ups use
-    the cache."""
+    """A cache of the fields of one event. The keys are FieldReaders. The first look-up with a FieldReader reads the field
+    from the event; later look-ups use the cache."""
 
     __slots__ = ("root",)
 
@@ -38,8 +37,8 @@ class Reading(dict["FieldReader", Any]):
 
 
 class FieldReader:
-    """Reads one field of an event in one form, such as lower case. Two readers are equal only if they are one object,
-    so that readers are fast as keys of a `Reading`."""
+    """Reads one field of an event in one form, such as lower case. Readers are compared by identity, so that they are
+    fast as keys of a `Reading`."""
 
     __slots__ = ("read",)
 

@@ -129,7 +129,7 @@ def text_value(written: str) -> Text:
         RuleFileError: `written` is too long.
     """
     if len(written) > _MAX_TEXT:
-        raise RuleFileError(f"a value has more than {_MAX_TEXT:,} characters")
+        raise RuleFileError(f"a value has more than {_MAX_TEXT:,} characters; shorten it")
     parts: list[str | Wild] = []
     for is_wildcard, pieces in groupby(_PIECE.findall(written), key=lambda piece: piece in ("*", "?")):
         if is_wildcard:

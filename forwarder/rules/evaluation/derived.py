@@ -33,7 +33,7 @@ whether a value is new.
 """
 
 YOUNG = 7 * DAY
-"""After a user was first seen, no value counts as new for this time. Otherwise, every value would be new."""
+"""The time after a user was first seen, in which no value counts as new. Otherwise, every value would be new."""
 
 DERIVED_FROM = {
     "forwarder.country": ("client.geographicalContext.country",),
@@ -84,7 +84,7 @@ class UserHistory:
                 self._seen.setdefault(one.kind, {})[one.value] = (one.since, one.last)
 
     def is_young(self, at: Micros) -> bool:
-        """Whether, at the time `at`, less than the period YOUNG has passed since the user was first seen."""
+        """Whether the user was first seen less than YOUNG before the time `at`."""
         since, _ = self._seen.get(USER, {}).get("", (at, at))
         return at - since < YOUNG
 
@@ -172,7 +172,7 @@ def derive(event: Event, raw: dict[str, Any], user: UserHistory | None) -> tuple
     """Return the derived fields of the event, and the sightings that the store must save.
 
     `user` has the earlier sightings of the event's user. Only an event with the outcome success makes its values known.
-    So a country that is new for the user is still new after a failed sign-in.
+    For example, a country that is new for the user is still new after a failed sign-in.
     """
     found: dict[str, Any] = {"anonymous": _anonymous(raw)}
     written = object_at(raw, "client", "geographicalContext").get("country")

@@ -65,8 +65,8 @@ class Evaluation(msgspec.Struct):
 
 
 class _Point(msgspec.Struct):
-    """A match of a correlation, queued for the correlations that take matches of this correlation as their input. `time` and `id` are the time
-    and the id of the last event of the match."""
+    """A match of a correlation, queued for the correlations that count this match. `time` and `id` are those of the last
+    event of the match."""
 
     rule: int
     group: Mapping[str, str]
@@ -289,7 +289,7 @@ def rule_info(rule: DetectionRule | Correlation, correlations: Sequence[Correlat
 
 
 def content_of(rules: Ruleset) -> list[object]:
-    """Return everything in a ruleset that affects alerts, so that two rulesets can be compared."""
+    """Return everything in `rules` that affects alerts. Two rulesets with equal results make equal alerts."""
     plain = [(rule_info(rule), rule.alerts, repr(rule.condition)) for rule in rules.rules]
     exceptions = [(each.id, each.rules, each.until, repr(each.condition)) for each in rules.exceptions]
     return [plain, repr(rules.correlations), exceptions]

@@ -127,8 +127,8 @@ def shape_of(rule: Correlation) -> Shape:
 
 
 class Feed:
-    """Connects one rule to one correlation that counts the matches of this rule. For an event that matches the rule,
-    finds the groups of the correlation that the event belongs to, and the labels to count in these groups.
+    """Connects a rule to a correlation that counts the matches of this rule. For each event that matches the rule, finds
+    the groups of the correlation to which the event belongs, and the labels to count in these groups.
 
     Attributes:
         index: the position of the correlation in the order of evaluation.
@@ -166,12 +166,9 @@ class Feed:
         `inner` is the group of the inner correlation that matched: values by field. A value that is not in `inner`
         comes from `reading`, which takes a field and returns its value in the event.
         """
-        found = [inner.get(field) or inner.get(name) or reading(field) for name, field in self._pairs]
+        pairs = zip(self._names, self._fields, strict=True)
+        found = [inner.get(field) or inner.get(name) or reading(field) for name, field in pairs]
         return tuple(value for value in found if value) if all(found) else None
-
-    @property
-    def _pairs(self) -> Iterator[tuple[str, str]]:
-        return zip(self._names, self._fields, strict=True)
 
     def labels(self, reading: Reading) -> Sequence[Any]:
         """Return the labels that an event adds to each of its groups; the event adds one entry for each label."""

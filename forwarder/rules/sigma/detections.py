@@ -26,6 +26,7 @@ _MAX_TESTS = 100_000
 """The maximum number of tests that the conditions of a rule may join. A selection counts each time that a condition
 names it."""
 _SYSTEMS = ("windows", "linux", "macos")
+_EMPTY = "a selection is empty; write a field and a value in it, or remove it"
 _QUANTIFIERS: dict[str, type[And | Or]] = {"1": Or, "any": Or, "all": And}
 
 Report = Callable[[str, int], None]
@@ -212,13 +213,13 @@ class _Selections:
             if any(isinstance(item, dict | list) for item in found):
                 return _joined([self.read(item) for item in found], Or)
             return self._test("", [], found, self._line)
-        if found is None or isinstance(found, list | dict):
-            return self._unknown("a selection is empty", self._line)
+        if found is None or isinstance(found, list):
+            return self._unknown(_EMPTY, self._line)
         return self._test("", [], [found], self._line)
 
     def _fields(self, found: dict[str, Any]) -> Condition:
         if not found:
-            return self._unknown("a selection is empty", self._line)
+            return self._unknown(_EMPTY, self._line)
         report_repeated_keys(found, self._report, "a selection")
         parts = []
         for name, value in found.items():
