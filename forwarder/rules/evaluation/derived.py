@@ -185,7 +185,7 @@ def derive(event: Event, raw: dict[str, Any], user: UserHistory | None) -> tuple
     values = _values(raw, country)
     if not user.is_young(event.published):
         found["new"] = {kind: user.is_new(kind, value, event.published) for kind, value in values.items()}
-    succeeded = object_at(raw, "outcome").get("result") in {"SUCCESS", "ALLOW"}
+    succeeded = object_at(raw, "outcome").get("result") in ("SUCCESS", "ALLOW")
     place = _place(event, raw) if succeeded and not found["anonymous"] else None
     sightings: list[Sighting] = []
     if place is not None:

@@ -153,6 +153,12 @@ def test_a_failed_sign_in_makes_no_value_known(person: Person) -> None:
     assert person.does(guess, NOON + 5 * DAY)["new"]["device"] is True
 
 
+@pytest.mark.parametrize("result", [5, None, ["SUCCESS"], {"a": "SUCCESS"}, "MAYBE", True])
+def test_an_outcome_of_an_odd_type_is_not_a_success_and_no_error(result: object, person: Person) -> None:
+    assert person.does(sign_in(outcome={"result": result}, device={"id": "guo2"}))["new"]["device"]
+    assert not [kind for kind, value in person.kept if value == "guo2"]
+
+
 def test_an_update_of_a_browser_is_no_new_browser(person: Person) -> None:
     raw = sign_in()
     raw["client"]["userAgent"]["rawUserAgent"] = "Firefox/129.0.1"
