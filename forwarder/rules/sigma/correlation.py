@@ -82,7 +82,7 @@ def read_correlation(found: Mapping[str, Any], file: Path, line: int, report: Re
         report(str(error), line_of(section, "condition"))
         return None
     aliases = _aliases(section, rules, report)
-    if section.get("group-by") == []:
+    if "group-by" in section and section["group-by"] in (None, []):
         report("`group-by` is empty; name at least one field, or remove the key", line_of(section, "group-by"))
     return Correlation(
         **described,

@@ -98,11 +98,11 @@ def _rules(section: Mapping[str, Any], report: Report) -> tuple[str, ...] | None
 
 
 def _until(found: Mapping[str, Any], report: Report) -> date | None:
-    written = found.get("until")
-    if written is None:
+    if "until" not in found:
         return None
+    written = str(found["until"] or "")
     try:
-        return date.fromisoformat(str(written))
+        return date.fromisoformat(written)
     except ValueError:
-        report(f"`until` is {str(written)[:50]!r}; write a day, as in 2027-01-31", line_of(found, "until"))
+        report(f"`until` is {written[:50]!r}; write a day, as in 2027-01-31", line_of(found, "until"))
         return None

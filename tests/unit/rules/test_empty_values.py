@@ -73,10 +73,18 @@ def test_a_detection_of_oktas_catalogue_without_a_query_is_not_left_out(detectio
     assert problem == "a.yml:1: the rule's `detection` has no query; add `okta_systemlog`"
 
 
-def test_a_correlation_with_an_empty_list_of_groups_is_refused(tmp_path: Path) -> None:
-    correlation = "{type: event_count, rules: t, timespan: 5m, condition: {gte: 2}, group-by: []}"
+@pytest.mark.parametrize("written", ["[]", "null"])
+def test_a_correlation_with_an_empty_list_of_groups_is_refused(written: str, tmp_path: Path) -> None:
+    correlation = f"{{type: event_count, rules: t, timespan: 5m, condition: {{gte: 2}}, group-by: {written}}}"
     (problem,) = problems_of(tmp_path, f"{RULE}---\ntitle: c\ncorrelation: {correlation}\n")
     assert problem == "a.yml:7: `group-by` is empty; name at least one field, or remove the key"
+
+
+@pytest.mark.parametrize("written", ["", "''", "[]"])
+def test_an_exception_with_an_empty_last_day_does_not_apply_without_end(written: str, tmp_path: Path) -> None:
+    exception = f"{HEAD}filter: {{rules: any, s: {{a: b}}, condition: not s}}\nuntil: {written}\n"
+    (problem,) = problems_of(tmp_path, exception)
+    assert problem.startswith("a.yml:4: `until` is ")
 
 
 @pytest.mark.parametrize("text", ["Tests: []\n", "[]\n", "Lists: {a: [b]}\nTests: []\n"])
