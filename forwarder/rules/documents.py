@@ -188,7 +188,7 @@ def _yaml(text: str) -> Any:
 
 def _check_length(text: str) -> None:
     if len(text) > _MAX_SLOW_CHARACTERS:
-        raise RuleFileError(f"is larger than {_MAX_SLOW_CHARACTERS >> 20} MiB")
+        raise RuleFileError(f"is larger than {_MAX_SLOW_CHARACTERS >> 20} MiB; split the file")
 
 
 def _first_line(error: Exception) -> str:

@@ -94,7 +94,7 @@ def _decoded(contents: bytes) -> tuple[str, str]:
         try:
             contents.decode("utf-8")
         except UnicodeDecodeError as error:
-            problem = f"is not UTF-8: {error.reason} at byte {error.start}"
+            problem = f"is not UTF-8: {error.reason} at byte {error.start}; save the file as UTF-8"
     if "\0" in text:
         problem = "is a binary file"
     text = text.replace("\r\n", "\n").replace("\r", "\n")

@@ -116,7 +116,7 @@ def _no_address(written: str) -> str | None:
     try:
         ip_network(written, strict=False)
     except ValueError:
-        return "it is not an address"
+        return "Okta writes an IP address there"
     return "Okta writes one address there; to compare it with a network, use the modifier `cidr`"
 
 

@@ -37,7 +37,7 @@ def tokenize(query: str, pattern: re.Pattern[str], unquote: Callable[[str], str]
         RuleFileError: `pattern` does not match, for example because a quote has no end; or the query is too long.
     """
     if len(query) > _MAX_QUERY:
-        raise RuleFileError(f"the query has more than {_MAX_QUERY:,} characters")
+        raise RuleFileError(f"the query has more than {_MAX_QUERY:,} characters; split the rule")
     found: list[QueryToken] = []
     ends = [end.start() for end in re.finditer(r"\*/", query)]
     at, line = 0, 1

@@ -158,7 +158,7 @@ def _condition(section: Mapping[str, Any], kind: str, rules: int, report: Report
     report_unknown_keys(written, (*OPERATORS, "field"), report, "`condition`")
     operators = [key for key in written if key in OPERATORS]
     if len(operators) != 1:
-        raise RuleFileError(f"`condition` needs exactly one of {', '.join(OPERATORS)}")
+        raise RuleFileError("`condition` needs exactly one of gte, gt and eq, as in {gte: 10}")
     if operators[0] in ("lt", "lte", "neq"):
         raise RuleFileError(f"`{operators[0]}` cannot be decided, because more events may come; write gte, gt or eq")
     value = _whole_number(written[operators[0]])
@@ -183,7 +183,9 @@ def _whole_number(written: Any) -> int:
             return int(number)
     except (ValueError, OverflowError):  # a text, NaN, infinity
         pass
-    raise RuleFileError(f"`condition` compares with {str(written)[:50]!r}, which is not a whole number")
+    raise RuleFileError(
+        f"`condition` compares with {str(written)[:50]!r}, which is not a whole number; write one, as in {{gte: 10}}"
+    )
 
 
 def _wanted(operator: str, value: int) -> int:
@@ -225,7 +227,10 @@ def _aliases(section: Mapping[str, Any], rules: Sequence[str], report: Report) -
     for alias, fields in written.items():
         for rule, field in fields.items():
             if rule not in rules:
-                report(f"the alias {alias!r} names {rule!r}, which is not among `rules`", line_of(fields, rule))
+                report(
+                    f"the alias {alias!r} names {rule!r}, which is not in `rules`; correct the name, or add the rule",
+                    line_of(fields, rule),
+                )
             if not isinstance(field, str):
                 report(f"the alias {alias!r} needs the name of a field", line_of(fields, rule))
     return {str(alias): {str(rule): str(field) for rule, field in fields.items()} for alias, fields in written.items()}

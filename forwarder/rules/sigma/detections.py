@@ -67,7 +67,7 @@ def line_of(found: Any, key: str | None = None) -> int:
 def report_repeated_keys(found: Any, report: Report, where: str) -> None:
     """Report each key of the mapping `found` that occurs twice, because only the last value would count."""
     for key in getattr(found, "repeated", ()):
-        report(f"the key {key!r} occurs twice in {where}", line_of(found, key))
+        report(f"the key {key!r} occurs twice in {where}; remove one of the two", line_of(found, key))
 
 
 def about_okta(source: Any) -> bool | None:

@@ -91,7 +91,7 @@ def test_a_code_in_lower_case_is_refused_where_the_case_counts(tmp_path: Path) -
         ("client.geographicalContext.state", "UA-43", "the name of a region"),
         ("client.geographicalContext.state", "Crimea", None),
         ("client.ipAddress", "198.51.100.0/24", "use the modifier `cidr`"),
-        ("request.ipChain.ip", "198.51.100.1-198.51.100.9", "is not an address"),
+        ("request.ipChain.ip", "198.51.100.1-198.51.100.9", "writes an IP address"),
         ("client.ipAddress", "198.51.100.7", None),
         ("client.ipAddress", "2001:db8::7", None),
         ("client.ipAddress", "198.51.100.*", None),
