@@ -26,7 +26,7 @@ from forwarder.react.settings.entries import written
 from forwarder.react.settings.types import Mode
 from forwarder.reaction_check import reaction_warnings
 from forwarder.rules.load import EMPTY_LISTS, read_rules
-from forwarder.rules.review import value_warnings
+from forwarder.rules.probable_mistakes import value_warnings
 from forwarder.safe_files import can_create_in, cannot_read, cannot_write
 from forwarder.secret_check import chosen_secret_warnings, readable_secrets
 from forwarder.settings import Settings

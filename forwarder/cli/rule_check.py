@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from forwarder.rules.evaluation.ruleset import RuleProblem, Ruleset
-    from forwarder.rules.review import Reviewed
+    from forwarder.rules.probable_mistakes import Reviewed
     from forwarder.rules.rule_tests import TestResult
     from forwarder.rules.settings import RulesSettings
     from forwarder.rules.sigma.metadata import Described
@@ -77,7 +77,7 @@ def check(files: tuple[Path, ...], config: Path, *, as_json: bool) -> None:
     """
     from forwarder.rules.evaluation.ruleset import RuleProblem
     from forwarder.rules.load import read_rules
-    from forwarder.rules.review import reviewed, warnings
+    from forwarder.rules.probable_mistakes import reviewed, warnings
 
     section = rules_section(config, files)
     reads_log = not config.exists() or _reads_system_log(load_settings(config, secrets=False))

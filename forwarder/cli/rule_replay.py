@@ -113,7 +113,7 @@ def _rows(
     rules: "Ruleset", last_day: "Mapping[str, RuleCounts]", last_week: "Mapping[str, RuleCounts]"
 ) -> list[dict[str, Any]]:
     from forwarder.cli.rule_check import FED_BY
-    from forwarder.rules.review import reviewed
+    from forwarder.rules.probable_mistakes import reviewed
     from forwarder.store.rule_counts import RuleCounts
 
     nothing = RuleCounts()

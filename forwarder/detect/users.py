@@ -11,7 +11,7 @@ from typing import Any
 
 from forwarder.core.event import Event
 from forwarder.core.sighting import Sighting
-from forwarder.rules.evaluation.derived import UserHistory, derive, user_of
+from forwarder.rules.evaluation.derived_fields import UserHistory, derive, user_of
 from forwarder.store.interface import SightingReader
 
 MOST_USERS = 20_000

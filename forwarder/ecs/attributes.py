@@ -8,8 +8,8 @@ import msgspec
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event, Source
 from forwarder.core.time import iso
-from forwarder.ecs.action import action_fields
-from forwarder.ecs.alert import ALERT_MODULE, alert_fields
+from forwarder.ecs.action_document import action_fields
+from forwarder.ecs.alert_document import ALERT_MODULE, alert_fields
 from forwarder.ecs.categories import classes
 from forwarder.ecs.copy_fields import copying_function
 from forwarder.ecs.decode import encode

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from forwarder.core.event import Event, Source
-from forwarder.ecs.action import action_document
-from forwarder.ecs.alert import alert_document
+from forwarder.ecs.action_document import action_document
+from forwarder.ecs.alert_document import alert_document
 from forwarder.ecs.document import DocumentOptions, document
 
 _OWN_DOCUMENTS: Mapping[Source, Callable[[Event, DocumentOptions], dict[str, Any]]] = {

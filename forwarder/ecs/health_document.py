@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from forwarder.core.time import Micros
-from forwarder.ecs.alert import ALERT_MODULE
+from forwarder.ecs.alert_document import ALERT_MODULE
 from forwarder.ecs.document import ECS_VERSION, iso
 
 HEALTH_DATASET = "okta_forwarder.health"

@@ -13,7 +13,7 @@ from forwarder.core.ports import Sink
 from forwarder.ecs.decode import encode
 from forwarder.ecs.document import decoded
 from forwarder.ecs.fields import FIELDS, object_at
-from forwarder.rules.evaluation.derived import DERIVED_FROM
+from forwarder.rules.evaluation.derived_fields import DERIVED_FROM
 from forwarder.sinks.conversion import Conversion
 
 REDACTED = "[redacted]"

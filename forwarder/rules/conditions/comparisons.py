@@ -18,7 +18,7 @@ import msgspec
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.condition import Condition, Not, Or, Unknown, compared
 from forwarder.rules.conditions.patterns import Pattern, exactly, expression, wildcard
-from forwarder.rules.conditions.reader import QueryToken, TokenReader
+from forwarder.rules.conditions.query_tokens import QueryToken, TokenReader
 
 TOKENS = re.compile(
     r"""(?P<skip>\s+|//[^\r\n]*)

@@ -18,7 +18,7 @@ from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or
 from forwarder.rules.conditions.event_fields import FieldReader, Reading
 from forwarder.rules.conditions.okta_filter import Comparison, ValueSet
 from forwarder.rules.conditions.patterns import escape, full_match, search
-from forwarder.rules.conditions.values import (
+from forwarder.rules.conditions.sigma_values import (
     Bound,
     Exists,
     Expression,

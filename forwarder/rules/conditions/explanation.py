@@ -7,7 +7,7 @@ from forwarder.rules.conditions.compiler import compiled
 from forwarder.rules.conditions.condition import And, Condition, Not, Or
 from forwarder.rules.conditions.event_fields import Reading
 from forwarder.rules.conditions.okta_filter import Comparison, ValueSet
-from forwarder.rules.conditions.values import (
+from forwarder.rules.conditions.sigma_values import (
     Bound,
     Exists,
     Expression,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.comparisons import contains, ends, same, starts
 from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, compared, leaves
-from forwarder.rules.conditions.reader import QueryToken, TokenReader, tokenize
+from forwarder.rules.conditions.query_tokens import QueryToken, TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
 from forwarder.rules.documents import Document
 

@@ -2,7 +2,7 @@
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import Condition, Unknown
-from forwarder.rules.conditions.reader import TokenReader, tokenize
+from forwarder.rules.conditions.query_tokens import TokenReader, tokenize
 
 _SERIES = ("sequence", "sample", "join")
 _FUNCTIONS: dict[str, comparisons.Test] = {

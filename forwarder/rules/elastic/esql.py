@@ -3,7 +3,7 @@ they only show which event types the query names."""
 
 from forwarder.rules.conditions import comparisons
 from forwarder.rules.conditions.condition import And, Condition, Unknown
-from forwarder.rules.conditions.reader import TokenReader, tokenize
+from forwarder.rules.conditions.query_tokens import TokenReader, tokenize
 from forwarder.rules.elastic.kql import read_kql, read_lucene
 
 _UNCHANGED = ("to_string", "trim", "coalesce", "mv_first", "mv_last")

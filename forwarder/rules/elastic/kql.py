@@ -8,7 +8,7 @@ import re
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, compared
 from forwarder.rules.conditions.patterns import Pattern, exactly, expression, wildcard
-from forwarder.rules.conditions.reader import QueryToken, TokenReader, tokenize
+from forwarder.rules.conditions.query_tokens import QueryToken, TokenReader, tokenize
 
 _KQL = re.compile(
     r"""(?P<skip>\s+)

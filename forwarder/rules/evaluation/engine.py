@@ -15,7 +15,7 @@ from forwarder.core.alert import MOST_EVENTS, Alert, AlertWindow, RuleInfo
 from forwarder.core.event import Event
 from forwarder.core.time import SECOND, Micros
 from forwarder.rules.conditions.event_fields import Reading, texts
-from forwarder.rules.evaluation.derived import reads_derived
+from forwarder.rules.evaluation.derived_fields import reads_derived
 from forwarder.rules.evaluation.groups import Feed, RuleGroup, RuleGroups, key_of, shape_of
 from forwarder.rules.evaluation.ruleset import DetectionRule, Ruleset
 from forwarder.rules.evaluation.windows import Entry, decode_id, encode_id

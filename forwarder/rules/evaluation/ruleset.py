@@ -11,7 +11,7 @@ from forwarder.rules.conditions.compiler import Test, compiled
 from forwarder.rules.conditions.condition import And, Condition, Known, Not, Or, Unknown, possible
 from forwarder.rules.conditions.event_fields import Event, Reading
 from forwarder.rules.conditions.okta_filter import Comparison, ValueSet
-from forwarder.rules.conditions.values import FieldReference, FieldTest
+from forwarder.rules.conditions.sigma_values import FieldReference, FieldTest
 from forwarder.rules.sigma.correlation import Correlation
 from forwarder.rules.sigma.metadata import Described
 from forwarder.rules.sigma.rule_exception import RuleException

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from forwarder.core.errors import RuleFileError
-from forwarder.rules.conditions.values import Number, Truth, plain_value
+from forwarder.rules.conditions.sigma_values import Number, Truth, plain_value
 from forwarder.rules.documents import Plain
 from forwarder.rules.sigma.detections import Report, line_of
 from forwarder.rules.sigma.metadata import KEYS, Described, description_of, report_unknown_keys

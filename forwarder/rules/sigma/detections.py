@@ -13,9 +13,9 @@ from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.compiler import text_matcher
 from forwarder.rules.conditions.condition import And, Condition, Not, Or, Unknown, check_patterns, compared
 from forwarder.rules.conditions.patterns import Pattern, expression
-from forwarder.rules.conditions.reader import TokenReader, tokenize
+from forwarder.rules.conditions.query_tokens import TokenReader, tokenize
 from forwarder.rules.conditions.rule import Rule
-from forwarder.rules.conditions.values import KEYWORDS, Expression, FieldTest, Text, Value, Wild, as_written
+from forwarder.rules.conditions.sigma_values import KEYWORDS, Expression, FieldTest, Text, Value, Wild, as_written
 from forwarder.rules.documents import Mapping as YamlMapping
 from forwarder.rules.evaluation.countries import CODES, COUNTRY_FIELD, UNKNOWN, not_a_code
 from forwarder.rules.sigma.modifiers import Lists, check_modifiers, modified

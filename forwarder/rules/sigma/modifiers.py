@@ -11,7 +11,7 @@ import msgspec
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions.patterns import search
-from forwarder.rules.conditions.values import (
+from forwarder.rules.conditions.sigma_values import (
     Bound,
     Exists,
     Expression,

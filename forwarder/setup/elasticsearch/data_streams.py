@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from forwarder.ecs.action import ACTION_DATASET
-from forwarder.ecs.alert import ALERT_DATASET, ALERT_MODULE
+from forwarder.ecs.action_document import ACTION_DATASET
+from forwarder.ecs.alert_document import ALERT_DATASET, ALERT_MODULE
 from forwarder.ecs.document import DATASET
 from forwarder.ecs.health_document import HEALTH_DATASET
 from forwarder.setup.elasticsearch import fields, template_bodies
@@ -119,7 +119,7 @@ ALERTS = DataStream(
     ALERT_DATASET,
     shared("@timestamp ecs data_stream event tags related user source client user_agent") | _ALERT_FIELDS,
 )
-"""The data stream for alerts (ecs/alert.py)."""
+"""The data stream for alerts (ecs/alert_document.py)."""
 
 _ACTION_FIELDS = (
     by_type(
@@ -145,7 +145,7 @@ ACTIONS = DataStream(
     ACTION_DATASET,
     shared("@timestamp ecs data_stream event tags related user source") | _ACTION_FIELDS,
 )
-"""The data stream for documents about actions of reactions (ecs/action.py)."""
+"""The data stream for documents about actions of reactions (ecs/action_document.py)."""
 
 _HEALTH_FIELDS = by_type(
     {

@@ -21,8 +21,8 @@ import msgspec
 
 from forwarder.core.event import Source
 from forwarder.core.outcome import RejectReason
-from forwarder.ecs.action import ACTION_DATASET
-from forwarder.ecs.alert import ALERT_DATASET
+from forwarder.ecs.action_document import ACTION_DATASET
+from forwarder.ecs.alert_document import ALERT_DATASET
 from forwarder.sinks import response_verdicts
 from forwarder.sinks.elasticsearch.settings import SETUP_NAME
 from forwarder.sinks.response_verdicts import ResponseVerdict

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from forwarder import tls
 from forwarder.config.hosts import split_http_url
 from forwarder.config.types import Count, Duration, PathStr, Secret, Section
-from forwarder.ecs.action import ACTION_DATASET
-from forwarder.ecs.alert import ALERT_DATASET
+from forwarder.ecs.action_document import ACTION_DATASET
+from forwarder.ecs.alert_document import ALERT_DATASET
 from forwarder.ecs.document import DATASET, DocumentOptions
 from forwarder.ecs.health_document import HEALTH_DATASET
 from forwarder.sink_settings import DeliverySettings, SinkSettings

@@ -12,7 +12,7 @@ from sigma.processing.transformations import ValueListPlaceholderTransformation
 from sigma.rule import SigmaRule
 
 from forwarder.rules.conditions.condition import And, Condition, Not, Or
-from forwarder.rules.conditions.values import (
+from forwarder.rules.conditions.sigma_values import (
     Bound,
     Exists,
     Expression,

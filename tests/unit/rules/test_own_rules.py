@@ -8,7 +8,7 @@ from sigma.collection import SigmaCollection
 
 from forwarder.rules.documents import yaml_documents
 from forwarder.rules.load import TEST_SUFFIXES, load
-from forwarder.rules.review import reviewed, warnings
+from forwarder.rules.probable_mistakes import reviewed, warnings
 from forwarder.rules.rule_tests import run_tests
 from forwarder.rules.sigma.metadata import Described
 from tests.stack.process import ROOT

@@ -9,7 +9,7 @@ import pytest
 
 from forwarder.rules.evaluation.ruleset import Ruleset
 from forwarder.rules.load import RulesError, load
-from forwarder.rules.review import value_warnings
+from forwarder.rules.probable_mistakes import value_warnings
 
 COUNTRIES = ("KP", "IR", "US", "??")
 

@@ -8,7 +8,7 @@ from esql_parser.EsqlBaseLexer import EsqlBaseLexer
 
 from forwarder.core.errors import RuleFileError
 from forwarder.rules.conditions import comparisons
-from forwarder.rules.conditions.reader import tokenize
+from forwarder.rules.conditions.query_tokens import tokenize
 from forwarder.rules.elastic.eql import read_eql
 from tests.unit.rules.helpers import judge, types, under
 

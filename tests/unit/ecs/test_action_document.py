@@ -19,7 +19,7 @@ from forwarder.core.action import (
 )
 from forwarder.core.action_event import to_event
 from forwarder.core.event import Event, Source
-from forwarder.ecs.action import action_document
+from forwarder.ecs.action_document import action_document
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions
 from forwarder.react.approval_notifications import approval_notifications

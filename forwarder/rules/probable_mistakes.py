@@ -11,7 +11,7 @@ import msgspec
 from forwarder.rules.conditions.condition import And, Condition, Not, Or, leaves
 from forwarder.rules.conditions.okta_filter import Comparison, ValueSet, filter_types
 from forwarder.rules.conditions.rule import Rule
-from forwarder.rules.conditions.values import FieldReference, FieldTest, Text
+from forwarder.rules.conditions.sigma_values import FieldReference, FieldTest, Text
 from forwarder.rules.coverage import Coverage, coverage
 from forwarder.rules.evaluation.countries import COUNTRY_FIELD, UNKNOWN, country_code
 from forwarder.rules.evaluation.ruleset import DetectionRule, RuleProblem, Ruleset

@@ -11,7 +11,7 @@ from forwarder.core.sighting import Sighting
 from forwarder.core.time import SECOND, iso
 from forwarder.rules.conditions.event_fields import Reading, texts
 from forwarder.rules.evaluation.countries import country_code
-from forwarder.rules.evaluation.derived import DAY, UserHistory, derive
+from forwarder.rules.evaluation.derived_fields import DAY, UserHistory, derive
 from tests.fakes.clock import NOON
 from tests.unit.rules.days import made
 

@@ -19,7 +19,7 @@ from forwarder.core.time import SECOND, Micros
 from forwarder.ecs.fields import object_at
 from forwarder.rules.evaluation.countries import UNKNOWN, country_code
 from forwarder.rules.evaluation.ruleset import Ruleset
-from forwarder.rules.review import fields_of
+from forwarder.rules.probable_mistakes import fields_of
 
 DAY: Micros = 86_400 * SECOND
 KNOWN = 30 * DAY

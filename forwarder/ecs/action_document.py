@@ -9,7 +9,7 @@ from typing import Any
 
 from forwarder.core.errors import UnmappableError
 from forwarder.core.event import Event
-from forwarder.ecs.alert import ALERT_MODULE
+from forwarder.ecs.alert_document import ALERT_MODULE
 from forwarder.ecs.document import ECS_VERSION, DocumentOptions, decoded, iso, timestamp
 from forwarder.ecs.fields import object_at
 from forwarder.ecs.value_readers import clean, email, ip, outcome

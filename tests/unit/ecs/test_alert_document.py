@@ -7,7 +7,7 @@ import pytest
 
 from forwarder.core.alert import RuleInfo, to_event
 from forwarder.core.event import Source, read_event
-from forwarder.ecs.alert import alert_document
+from forwarder.ecs.alert_document import alert_document
 from forwarder.ecs.attributes import log_view
 from forwarder.ecs.document import DocumentOptions
 from forwarder.sinks.redacted_fields import FieldRedactor
