@@ -7,6 +7,7 @@ import pwd
 import resource
 import stat
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -157,16 +158,29 @@ def lock_owner(path: Path) -> int | None:
 
     Return None if the file is not locked, or if /proc/locks does not show the process.
     """
+    return next(_lock_owners(path, "FLOCK"), None)
+
+
+def why_locked(*files: Path) -> str:
+    """Return which other process holds a lock of SQLite on one of `files`, and what to do."""
+    for pid in (pid for file in files for pid in _lock_owners(file, "POSIX") if pid != os.getpid()):
+        with suppress(OSError):  # it has ended since
+            name = Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+            return f"the process with the pid {pid} ({name}) has locked it; wait until that process ends, or end it"
+    return f"another process has locked it; find that process with `fuser -v {files[0]}`, and end it"
+
+
+def _lock_owners(path: Path, kind: str) -> Iterator[int]:
+    """Yield the pid of each process with a lock on the file `path` of the `kind` that /proc/locks shows."""
     try:
         inode = path.stat().st_ino
         lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
     except (OSError, ValueError):
-        return None
-    for line in lines:  # 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF
-        _, kind, _, _, pid, file, *_ = line.split()
-        if kind == "FLOCK" and file.rpartition(":")[2] == str(inode) and int(pid) > 0:
-            return int(pid)
-    return None
+        return
+    for line in lines:  # 1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF; a process that waits: 1: -> FLOCK …
+        _, found, _, _, pid, file, *_ = line.split()
+        if found == kind and file.rpartition(":")[2] == str(inode) and int(pid) > 0:
+            yield int(pid)
 
 
 def file_system_of(path: Path, mounts: str) -> str:

@@ -35,7 +35,10 @@ class ZoneAdmin:
             if "next" not in response.links:
                 return zones
             link = response.links["next"]
-        raise OktaError(f"Okta's list of network zones has not ended after {_MAX_PAGES} pages")
+        raise OktaError(
+            f"Okta's list of network zones has not ended after {_MAX_PAGES} pages; check whether a proxy answers in place of"
+            " Okta, then try again"
+        )
 
     async def get(self, zone_id: str) -> Zone:
         return Zone.read((await self._api.call("GET", _path(zone_id))).json())

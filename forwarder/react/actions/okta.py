@@ -195,7 +195,7 @@ class AddToGroup(OktaAct):
             path = answer.links.get("next", "")
             if member or not path:
                 return Seen(answer, {"group": found, "member": member}, is_so=member)
-        text = f"the list of the user's groups has not ended after {_MOST_PAGES} pages"
+        text = f"the list of the user's groups has not ended after {_MOST_PAGES} pages; check whether a proxy answers in place of Okta"
         return Seen(Answer(0, text=text, request_id=answer.request_id))
 
     def request(self, action: Action, seen: Seen) -> ActionRequest:

@@ -175,6 +175,8 @@ def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
         )
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     reason = safe_files.why_no_write(path, wal_path(path)) if code in _AMBIGUOUS else None
+    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        reason = safe_files.why_locked(path, path.with_name(f"{path.name}-shm"))
     needed = ((path.parent, os.X_OK), (path, os.R_OK), (wal_path(path), os.R_OK))
     closed = [file for file, right in needed if os.path.lexists(file) and not os.access(file, right)]
     hint = (safe_files.rights_hint(closed[0]) if closed else "") or reason or "check the disk and the permissions"

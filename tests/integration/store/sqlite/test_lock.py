@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from forwarder.core.errors import StoreError, StoreFullError, StoreLockedError
+from forwarder.core.ports import Batch
 from forwarder.store.sqlite.lock import FileLock
 from forwarder.store.sqlite.schema import check_path
 from tests.child_processes import child
+from tests.integration.store.helpers import event, opened
 
 _HOLD = """
 import sys
@@ -112,3 +114,25 @@ def test_a_power_cut_may_leave_any_part_of_the_pid_in_the_lock_file(path: Path, 
     lock.write_bytes(content)
     FileLock(path).release()
     assert lock.read_text() == f"{os.getpid()}\n"
+
+
+_WRITE = """
+import sqlite3
+import sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None)
+db.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.long
+async def test_another_program_that_locks_the_database_is_named(path: Path) -> None:
+    async with opened(path) as store:
+        await store.append(Batch([event()]), timeout=5)
+        with child([sys.executable, "-c", _WRITE, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            assert other.stdout.readline() == b"locked\n"
+            with pytest.raises(StoreError, match=rf"the pid {other.pid} \(python.*\) has locked it; wait until"):
+                await store.append(Batch([event()]), timeout=5)
+        await store.append(Batch([event()]), timeout=5)
