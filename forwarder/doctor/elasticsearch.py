@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -13,7 +14,13 @@ from forwarder.doctor.network import certificate_end, judge_expiry
 from forwarder.settings import Settings
 from forwarder.setup.elasticsearch import template_bodies
 from forwarder.setup.elasticsearch.capabilities import check_privileges
-from forwarder.setup.elasticsearch.cluster import Cluster, ClusterResponse, MissingPrivilegeError, reason
+from forwarder.setup.elasticsearch.cluster import (
+    Cluster,
+    ClusterResponse,
+    MissingPrivilegeError,
+    is_unknown_path,
+    reason,
+)
 from forwarder.setup.elasticsearch.responses import About, ApiKeys, Identity, Privileges, excerpt, read
 from forwarder.setup.elasticsearch.search_check import Deviation, find_deviations, find_wrong_types
 from forwarder.sinks.elasticsearch.settings import ElasticsearchSinkSettings
@@ -87,9 +94,10 @@ async def _certificate(context: Context, name: str) -> Found:
     found = []
     for host in _sink(context.settings, name).hosts:
         parts = urlsplit(host)
-        end = await certificate_end(parts.hostname or "", parts.port or 443)
-        found.append(judge_expiry(end, f"the certificate of {host}", "renew it on that server"))
-    return found
+        with suppress(OSError):  # the check of the hosts names a host that cannot be reached
+            end = await certificate_end(parts.hostname or "", parts.port or 443)
+            found.append(judge_expiry(end, f"the certificate of {host}", "renew it on that server"))
+    return found or skip("no host can be reached")
 
 
 async def _credentials(context: Context, name: str) -> Found:
@@ -100,8 +108,13 @@ async def _credentials(context: Context, name: str) -> Found:
             f"Elasticsearch does not accept the credentials (401: {reason(answer)[:200]})",
             f"set a valid `sinks.{name}.api_key` or `basic_auth`; docs/elasticsearch.md says how to create a key",
         )
-    if answer.status != 200:
+    if answer.status in {400, 404, 405} or is_unknown_path(answer):  # only with security, Elasticsearch has this path
         return ok("security is off on this server, so it asks for no credentials")
+    if answer.status != 200:
+        return fail(
+            f"Elasticsearch answers {answer.status} to the question whose credentials these are: {reason(answer)[:200]}",
+            "look at the log and the health of Elasticsearch, then run this again",
+        )
     about = read(answer.body, Identity, _IDENTITY)
     if about.api_key:
         return ok(f"the API key {about.api_key.name or about.api_key.id} is valid")

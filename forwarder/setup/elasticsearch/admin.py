@@ -4,6 +4,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import elastic_transport
+import httpx
 from elasticsearch import ApiError, UnsupportedProductError
 
 from forwarder.core.errors import SinkError
@@ -39,7 +40,8 @@ class ElasticsearchAdmin:
         await self._client.close()
 
     async def call(self, method: str, path: str, body: Any = None) -> ClusterResponse:
-        """Send one request, and return its response with any status.
+        """Send a request once, and return its response with any status. If there is no connection to a host, try the
+        next host.
 
         Raises:
             SinkError: there was no response, or it was not from Elasticsearch.
@@ -47,6 +49,17 @@ class ElasticsearchAdmin:
         headers = {"accept": "application/json"}
         if body is not None:
             headers["content-type"] = "application/json"
+        hosts = len(self._hosts)
+        while True:
+            hosts -= 1
+            try:
+                return await self._send(method, path, headers, body)
+            except elastic_transport.ConnectionError as error:
+                never_sent = isinstance(error.__cause__, httpx.ConnectError | httpx.ConnectTimeout)
+                if not never_sent or not hosts:
+                    raise SinkError(f"no response from {error.message}") from error
+
+    async def _send(self, method: str, path: str, headers: dict[str, str], body: Any) -> ClusterResponse:
         try:
             response = await self._client.perform_request(method, path, headers=headers, body=body)
         except UnsupportedProductError as error:
@@ -59,8 +72,8 @@ class ElasticsearchAdmin:
         except elastic_transport.ConnectionTimeout as error:
             text = f"no response from {error.message}"
             raise SinkError(f"{text}; check the `hosts` of the sink, and the firewalls on the way") from error
-        except elastic_transport.ConnectionError as error:
-            raise SinkError(f"no response from {error.message}") from error
+        except elastic_transport.ConnectionError:
+            raise
         except elastic_transport.TransportError as error:
             raise SinkError(f"{', '.join(self._hosts)}: {error.message}") from error
         return ClusterResponse(response.meta.status, response.body)

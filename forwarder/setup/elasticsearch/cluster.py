@@ -91,13 +91,13 @@ class Cluster:
         Return None if the cluster lacks the feature or rejects `body`.
         """
         reply = await self._api.call(method, path, body)
-        refused = reply.status in (401, 403, 429) or (reply.status >= 500 and not _unknown(reply))
+        refused = reply.status in (401, 403, 429) or (reply.status >= 500 and not is_unknown_path(reply))
         if refused or reply.status < 300:
             return _body(reply, kind, f"{method} {path}")
         return None
 
 
-def _unknown(reply: ClusterResponse) -> bool:
+def is_unknown_path(reply: ClusterResponse) -> bool:
     """Whether an error response with the status 5xx means only that the server does not know the path of the request."""
     return "failed to find action" in reason(reply) or "no handler found" in reason(reply)
 

@@ -1,5 +1,6 @@
 """Staged faults at the sinks: each is named by its check, with what fixes it."""
 
+import socket
 import ssl
 import time
 from pathlib import Path
@@ -161,6 +162,24 @@ async def test_one_host_of_two_that_is_down_is_a_warning(tmp_path: Path) -> None
         found = await look(tmp_path, siem(server.url, url), "elasticsearch.reachable")
     row = found.of("elasticsearch.reachable")
     assert (row["verdict"], url in row["seen"]) == ("warn", True)
+
+
+async def test_one_host_of_two_that_is_down_fails_no_other_check(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        gone = f"http://127.0.0.1:{free.getsockname()[1]}"
+        async with cluster() as server:
+            for _ in range(4):  # the client begins with any of the two
+                found = await look(tmp_path, siem(server.url, gone), "elasticsearch")
+                assert found.bad == {"elasticsearch.reachable": "warn", "elasticsearch.templates": "fail"}
+
+
+async def test_a_server_that_is_not_ready_does_not_pass_for_one_without_security(tmp_path: Path) -> None:
+    for status, verdict in ((503, "fail"), (403, "fail"), (400, "ok"), (404, "ok"), (405, "ok")):
+        async with cluster() as server:
+            server.answers["GET /_security/_authenticate"] = error(status, "some_exception", "not ready yet")
+            found = await look(tmp_path, siem(server.url), "elasticsearch.credentials")
+        assert found.verdict("elasticsearch.credentials") == verdict
 
 
 async def test_another_server_in_the_place_of_elasticsearch_is_named(tmp_path: Path) -> None:
