@@ -8,6 +8,7 @@ a `_FOR` time is shown as long as its alert fires: for the range of the alert's 
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from statistics import linear_regression
 from typing import Any
@@ -129,8 +130,9 @@ def _guesses(orgs: Mapping[str, Any], samples: Samples) -> Iterator[Problem]:
     Such requests to a path of several orgs are counted for the org with the empty name. If they are a problem of one of
     these orgs, `refused_requests` reports it.
     """
+    paths = Counter(org.get("path") for org in orgs.values())
     for name in (*orgs, ""):
-        named = [orgs[name]] if name else orgs.values()
+        named = [orgs[name]] if name else [org for org in orgs.values() if paths[org.get("path")] > 1]
         if any(org["refused"] or org.get("refused_from_okta") for org in named):
             continue
         key = ("auth_failures", name)

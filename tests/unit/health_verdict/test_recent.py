@@ -118,10 +118,15 @@ def test_a_stray_request_does_not_hide_that_an_org_is_silent() -> None:
 
 @pytest.mark.parametrize(("org", "to"), [("acme", "acme"), ("", "a path of several orgs")])
 def test_many_refused_requests_are_a_problem_unless_an_orgs_problem_names_them(org: str, to: str) -> None:
+    def orgs(**refused: int) -> dict[str, Any]:
+        paths = {"acme": "/shared", "beta": "/shared", "gamma": "/own"}
+        return {name: ORG | {"path": path, "refused": refused.get(name, 0)} for name, path in paths.items()}
+
     guesses: dict[Key, list[float]] = {("auth_failures", org): [3.0 * minute for minute in range(60)]}
-    (problem,) = found(guesses)
-    assert problem.text.startswith(f"30 requests to {to} had no valid secret (401) within the last 10 minutes")
-    assert found(guesses, {"refused": 1}) == []
+    for elsewhere in (orgs(), orgs(gamma=1)):
+        (problem,) = found(guesses, okta=elsewhere)
+        assert problem.text.startswith(f"30 requests to {to} had no valid secret (401) within the last 10 minutes")
+    assert found(guesses, okta=orgs(acme=1)) == []
     assert found({("auth_failures", org): [0.0] * 40 + [1.0] * 20}) == []
 
 
