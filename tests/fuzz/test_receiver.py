@@ -20,7 +20,7 @@ from tests.integration.receive.helpers import Listening, envelope, event, listen
 
 SECONDS = float(os.environ.get("FORWARDER_FUZZ_SECONDS") or (60 if os.environ.get("CI") else 5))
 SEED = int(os.environ.get("FORWARDER_FUZZ_SEED") or Random().randrange(10**9))
-STATUSES = {100, 200, 400, 401, 404, 405, 408, 413, 414, 415, 431}
+STATUSES = {100, 200, 400, 401, 404, 405, 408, 413, 414, 415, 431, 501, 505}
 AT_ONCE = 8
 MOST_GROWTH = 48 * 2**20  # bytes of memory; a bomb or a body that is kept would be more within seconds
 
