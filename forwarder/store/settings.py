@@ -49,6 +49,15 @@ def store_files(path: Path) -> frozenset[Path]:
     return frozenset(Path(f"{real}{suffix}") for suffix in _SUFFIXES)
 
 
+def folder_among_files(path: Path) -> str | None:
+    """Return the problem that a folder has the name of a file of the store at `path`; None if there is no such
+    folder."""
+    folders = [file for file in store_files(path) if os.path.isdir(file)]  # noqa: PTH112  # a method of `file` may raise
+    if not folders:
+        return None
+    return f"{folders[0]} is a folder, and the store needs a file there; remove it, or correct store.path"
+
+
 def is_store_file(path: Path, file: Path) -> bool:
     """Return whether `file` is a file of the store at `path`, or is a link to a file of the store, or is another name
     of a file of the store."""

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from forwarder import safe_files
 from forwarder.core.errors import StoreError, StoreFormatError, StoreFullError, StoreVersionError
-from forwarder.store.settings import real_path, store_files
+from forwarder.store.settings import folder_among_files, real_path
 from forwarder.store.sqlite.lock import check_lock_file, check_rights
 from forwarder.store.sqlite.migrations import STEPS
 from forwarder.store.sqlite.open_files import OpenFiles
@@ -174,8 +174,10 @@ def to_store_error(path: Path, error: sqlite3.Error) -> StoreError:
             f"the store {path} is damaged ({error}); restore it from a backup, or move it away. {_UNCHANGED}"
         )
     name = getattr(error, "sqlite_errorname", None) or type(error).__name__
-    reason = safe_files.why_no_write(path, wal_path(path)) if code in _AMBIGUOUS else None
-    if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+    reason = None
+    if code in _AMBIGUOUS:
+        reason = folder_among_files(path) or safe_files.why_no_write(path, wal_path(path))
+    elif code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         reason = safe_files.why_locked(path, path.with_name(f"{path.name}-shm"))
     needed = ((path.parent, os.X_OK), (path, os.R_OK), (wal_path(path), os.R_OK))
     closed = [file for file, right in needed if os.path.lexists(file) and not os.access(file, right)]
@@ -268,9 +270,8 @@ def check_path(path: Path) -> None:
         raise StoreError(safe_files.cannot_write(folder))
     if os.path.lexists(path):
         _check_header(path, version_of(STEPS))
-    for file in sorted(store_files(path) - {real_path(path)}):
-        if file.is_dir():
-            raise StoreError(f"{file} is a folder, and the store needs a file there; remove it, or correct store.path")
+    if folder_there := folder_among_files(path):
+        raise StoreError(folder_there)
     check_lock_file(path)
     check_rights(path)
 

@@ -256,6 +256,13 @@ def test_reading_a_missing_store_says_so_and_creates_none(path: Path) -> None:
     assert not path.exists()
 
 
+def test_a_folder_in_the_place_of_the_wal_is_named_to_a_reader_too(path: Path) -> None:
+    schema.open_writer(path).close()
+    Path(f"{path}-wal").mkdir()
+    with pytest.raises(StoreError, match=f"{path}-wal is a folder, and the store needs a file there; remove it"):
+        schema.connect_reader(path)
+
+
 async def test_a_reader_sees_events_that_are_only_in_the_wal(path: Path) -> None:
     async with opened(path) as store:
         await store.append(Batch(events(3)), timeout=5)
