@@ -64,7 +64,7 @@ class RuleRunner:
         self._metrics = RuleMetrics(metrics, clock)
         self.position: int | None = None
         self._engine: RuleEngine | None = None
-        self._next: tuple[RuleEngine, int] | None = None  # new rules, and the last event that they have read
+        self._next: tuple[RuleEngine, int] | None = None  # new rules, and the position up to which they have read
         self._users = Users()
         self._applied: object = None  # the settings and the content of the rules
         self._rules: Ruleset | None = None  # the rules that were applied last; None before the first `apply`

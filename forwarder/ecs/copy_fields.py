@@ -29,8 +29,8 @@ _OTHER = "if (value := find({key!r})) is not None and (value := read_{read}(valu
 def copying_function(target: Callable[[str], _Target | None]) -> Callable[[dict[str, Any], DocumentBuilder], None]:
     """Return a function that copies the values of a decoded event to a draft of a document, as `FIELDS` says.
 
-    `target` gets the name of a field. It returns (path of the object, name in the object) for the place of the field in
-    the draft, or None if the field is not copied.
+    `target` takes the name of a field, and returns the field's place in the draft: (path of the object, name in the
+    object). If `target` returns None, the field is not copied.
     """
     targets = {field: found for row in FIELDS for field in row.ecs if (found := target(field))}
     paths = dict.fromkeys(path for path, _ in targets.values())

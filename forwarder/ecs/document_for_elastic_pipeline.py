@@ -1,7 +1,5 @@
-"""Makes the document that Elastic's own pipeline for Okta reads.
-
-It has the event as text in `message`, and the fields that Elastic's agent adds.
-"""
+"""Makes the document that Elastic's own pipeline for Okta reads: the event as text in `message`, and the fields that
+Elastic's agent adds."""
 
 from typing import Any
 

@@ -20,8 +20,8 @@ _MAX_SUGGESTIONS = 500
 """The maximum number of names, over all rules, that get a suggestion. Each suggestion takes some milliseconds."""
 _MAX_NAME = 200
 _MAX_CHECKED = 100
-"""After this number of unknown names, further names are not checked for a `not` that excludes them, because each check
-evaluates the whole condition."""
+"""The maximum number of unknown names for which `_excluded` checks whether a `not` excludes them. Each check evaluates
+the whole condition."""
 
 Catalogue = Mapping[str, tuple[str, ...]]
 

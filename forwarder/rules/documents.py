@@ -196,7 +196,7 @@ def _first_line(error: Exception) -> str:
 
 
 class Mapping(dict[Any, Any]):
-    """A mapping of YAML that knows its lines.
+    """A YAML mapping with the line number of each key.
 
     Attributes:
         line: the first line of the mapping, counted from 0 at the start of the document.

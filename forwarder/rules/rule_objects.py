@@ -27,8 +27,8 @@ _RULE_KEYS = ("query", "detection", "logsource", "correlation", "analysistype")
 def rule_objects(found: Any) -> Iterator[dict[Any, Any]]:
     """Yield each object in `found` that may be a rule; `found` is a decoded document.
 
-    An object without any key of a rule, such as a saved object of Kibana, may contain objects that may be rules. In
-    this case, only the inner objects are yielded.
+    An object without any key of a rule, such as a saved object of Kibana, may contain rules. In this case, only the
+    inner objects are yielded.
     """
     if isinstance(found, list):
         for item in found:

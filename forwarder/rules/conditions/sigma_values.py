@@ -111,7 +111,7 @@ class FieldReference(msgspec.Struct, frozen=True):
 Value = Text | Expression | NetworkRange | Bound | Number | Truth | Null | Exists | FieldReference
 
 KEYWORDS = (Text, Expression, Number, Truth)
-"""The kinds of values that a rule can search for without naming a field."""
+"""The kinds of values that a rule can search for in all fields, without naming a field."""
 
 
 class FieldTest(Unknown, frozen=True, kw_only=True):

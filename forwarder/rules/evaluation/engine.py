@@ -36,8 +36,7 @@ class Timing(msgspec.Struct, frozen=True):
     """Limits of the evaluation. All times are in seconds.
 
     Attributes:
-        again: the time after an alert of a rule about a group, during which the rule does not alert about this group
-            again.
+        again: how long a rule that has alerted about a group does not alert about this group again.
         late: the age above which an event is late.
         max_age: the age above which an event is not evaluated.
         max_keys: the maximum number of groups of events that are kept in memory.

@@ -1,7 +1,7 @@
 """Keeps what a rule remembers about each of its groups of events. The number of groups is limited: the groups that were
 used longest ago are dropped first."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice, product
 from typing import Any
 
@@ -81,14 +81,6 @@ class RuleGroups:
 
     def __len__(self) -> int:
         return len(self._groups)
-
-    def keys(self) -> Iterator[str]:
-        """Yield the keys; the group that was used longest ago comes first."""
-        return iter(self._groups)
-
-    def all(self) -> Iterator[RuleGroup]:
-        """Yield the groups; the group that was used longest ago comes first."""
-        return iter(self._groups.values())
 
     def touch(self, key: str, now: Micros) -> RuleGroup:
         """Return the group with `key`, or a new group, and record that it was used at `now`. Other groups may be
