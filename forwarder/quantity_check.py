@@ -1,9 +1,11 @@
 """Finds times, sizes and numbers that are so small or so large that they are probably a slip, such as `7m` for `7d`."""
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
+from forwarder.config.hosts import is_loopback
 from forwarder.config.setting_values import leaves
 from forwarder.config.types import Duration, Size
 from forwarder.settings import Settings
@@ -62,12 +64,25 @@ _TOO_LARGE: Mapping[str, tuple[_Bound, str]] = {
 }
 """The largest usual value of a key, and what a larger value leads to."""
 
+_NOT_FOR_AN_EMULATED_ORG = (
+    "reconcile.poll",
+    "reconcile.grace",
+    "reconcile.rate_share",
+    "orgs.NAME.hook.check_interval",
+)
+"""The keys whose usual values protect the rate limits of Okta, or allow for Okta's delay. An emulated org on this machine
+has neither."""
+
 _seconds, _bytes = TypeAdapter(Duration).validate_python, TypeAdapter(Size).validate_python
 
 
 def quantity_warnings(settings: Settings) -> Iterator[str]:
     """Yield a line with path, reason and hint for each value that is probably a slip. No default value is one."""
+    urls = [org.url for org in settings.orgs.values() if org.url]
+    is_emulated = bool(urls) and all(is_loopback(urlsplit(url).hostname or "") for url in urls)
     for path, key, value in leaves(settings):
+        if is_emulated and key in _NOT_FOR_AN_EMULATED_ORG:
+            continue
         if value is None or (key == "store.retention" and (not value or settings.rules.files)):
             continue  # 0s keeps no body on purpose; with rules, another check has the limit
         if key in _TOO_SMALL and value < _number(_TOO_SMALL[key][0]):

@@ -78,9 +78,10 @@ def _sink(settings: "Settings", name: str | None, override: dict[str, str]) -> "
     known = {name: sink for name, sink in settings.sinks.items() if isinstance(sink, ElasticsearchSinkSettings)}
     if name is None and len(known) == 1:
         (name,) = known
+    if not known:
+        raise click.UsageError("the configuration has no sink of the kind elasticsearch; add one under `sinks`")
     if name is None or name not in known:
-        listed = ", ".join(known) or "the configuration has none"
-        raise click.UsageError(f"choose an elasticsearch sink with --sink: {listed}")
+        raise click.UsageError(f"choose an elasticsearch sink with --sink: {', '.join(known)}")
     sink = known[name]
     if problems := [f"sinks.{name}.{key}: {problem}" for key, problem in sink.file_problems()]:
         raise SettingsError(problems)

@@ -93,3 +93,19 @@ def test_a_value_that_is_probably_a_slip_is_a_warning(key: str, value: Any, expe
 
 def test_a_store_that_keeps_no_body_on_purpose_is_no_slip() -> None:
     assert warned("store", "retention", value="0s") == []
+
+
+def test_an_emulated_org_on_this_machine_has_no_rate_limit_to_protect() -> None:
+    def short(url: str) -> list[str]:
+        hook = {"uri": "http://127.0.0.1:8080/okta/events", "check_interval": "1s"}
+        org = {"url": url, "secrets": [SECRET], "api": {"token": "0" + SECRET}, "hook": hook}
+        polling = {"poll": "1s", "grace": "1s", "rate_share": 1}
+        archive = {"kind": "file", "path": "/tmp/x.ndjson"}
+        return list(
+            quantity_warnings(
+                read({"orgs": {"acme": org}, "reconcile": polling, "sinks": {"archive": archive}}, files=False)
+            )
+        )
+
+    assert short("http://127.0.0.1:8085") == []
+    assert len(short("https://acme.okta.com")) == 4
