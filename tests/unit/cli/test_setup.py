@@ -34,7 +34,7 @@ def run(folder: Path, sinks: str, *options: str) -> tuple[int, str]:
     [
         (f"{{a: {SIEM}, b: {SIEM}}}", (), "--sink: a, b"),
         (f"{{a: {SIEM}}}", ("--sink", "b"), "--sink: a"),
-        ("{a: {kind: file, path: /tmp/x}}", (), "the configuration has none"),
+        ("{a: {kind: file, path: /tmp/x}}", (), "has no sink of the kind elasticsearch"),
         (f"{{a: {SIEM}}}", ("--retention", "soon"), "is not a time"),
         (f"{{a: {SIEM}}}", ("--retention", "9d", "--ilm-policy", "x"), "not both"),
     ],
