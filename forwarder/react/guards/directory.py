@@ -189,7 +189,7 @@ async def _pages(api: OktaCall, path: str, query: Mapping[str, str] | None = Non
             return found
         parts = split_url(link)
         following, query = parts.path + (f"?{parts.query}" if parts.query else ""), None
-    raise LookUpError(f"GET {path} has more than {_MOST_PAGES} pages")
+    raise LookUpError(f"GET {path} has more than {_MOST_PAGES} pages; check whether a proxy answers in place of Okta")
 
 
 async def _exists(api: OktaCall, path: str) -> bool:

@@ -109,7 +109,7 @@ async def pages(api: Api, path: str, query: Mapping[str, str] | None = None) -> 
         if not (link := response.links.get("next")):
             return found
         following, query = link, None
-    raise OktaError(f"GET {path} has more than {_MOST_PAGES} pages")
+    raise OktaError(f"GET {path} has more than {_MOST_PAGES} pages; check whether a proxy answers in place of Okta")
 
 
 def _group(found: Mapping[str, Any]) -> OktaGroup:

@@ -123,7 +123,7 @@ class Iam:
             # In real responses, links of roles have the host name of the Admin Console. The credentials must not be sent
             # to that host, and the org's own host answers the same path.
             following = split_url(str(link["href"]))._replace(scheme="", netloc="").geturl()
-        raise OktaError(f"GET {path} has more than {_MOST_PAGES} pages")
+        raise OktaError(f"GET {path} has more than {_MOST_PAGES} pages; check whether a proxy answers in place of Okta")
 
     async def _list(self, path: str) -> list[Mapping[str, Any]]:
         found = await self._json(path)
