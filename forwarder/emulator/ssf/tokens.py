@@ -127,6 +127,7 @@ def _problems(event: Mapping[str, Any], fields: Mapping[str, set[str] | None]) -
             problems.append(f"{first}{''.join(word.title() for word in rest)} is missing or invalid")
     if not event.get("reason_admin") and not event.get("reason_user"):
         problems.append("either reasonAdmin or reasonUser is required")
-    if event.get("initiating_entity", "admin") not in _ENTITIES:
+    entity = event.get("initiating_entity", "admin")
+    if not isinstance(entity, str) or entity not in _ENTITIES:
         problems.append("initiatingEntity is invalid")
     return problems

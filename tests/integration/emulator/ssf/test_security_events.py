@@ -150,6 +150,7 @@ async def test_a_revoked_session_is_logged_and_changes_no_risk() -> None:
         ({"events": {RISK: {}, REVOKED: {}}}, "invalid_request"),
         ({"events": {"https://schemas.example/unknown": {}}}, "invalid_request"),
         ({"events": {RISK: {"event_timestamp": 1}}}, "invalid_request"),
+        ({"events": {RISK: {"event_timestamp": 1, "initiating_entity": ["admin"]}}}, "invalid_request"),
     ],
 )
 async def test_a_token_that_breaks_a_rule_is_refused_with_its_word(change: dict[str, Any], err: str) -> None:
